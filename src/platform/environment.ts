@@ -1,0 +1,29 @@
+// The real clock and the real randomness. Only main.ts and tests import this folder.
+import { randomBytes } from 'node:crypto';
+import { Registry } from 'prom-client';
+import type { Clock } from '../lib/clock.ts';
+import type { Environment } from '../lib/environment.ts';
+import { type LogLevel, silentLog, textLog } from '../lib/log.ts';
+import type { Random } from '../lib/random.ts';
+
+/** The machine's clock. Timers do not keep the process alive longer than what waits on them. */
+export const realClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  timer(delayMs, fire) {
+    const handle = setTimeout(fire, Math.min(delayMs, 0x7fffffff));
+    return { cancel: () => clearTimeout(handle) };
+  },
+};
+
+/** Randomness from the operating system. */
+export const realRandom: Random = {
+  next: () => Math.random(),
+  bytes: (length) => randomBytes(length),
+};
+
+/** An environment with the real clock; the log goes to standard error, or nowhere. */
+export function realEnvironment(level: LogLevel | 'silent' = 'info'): Environment {
+  const log = level === 'silent' ? silentLog : textLog(realClock, (line) => process.stderr.write(line), level);
+  return { clock: realClock, random: realRandom, log, metrics: new Registry() };
+}
