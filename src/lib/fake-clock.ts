@@ -54,10 +54,12 @@ export class FakeClock implements Clock {
   }
 
   #next(): { atMs: number; serial: number; fire: () => void } | undefined {
-    return this.#timers.reduce<(typeof this.#timers)[number] | undefined>(
-      (best, t) => (!best || t.atMs < best.atMs || (t.atMs === best.atMs && t.serial < best.serial) ? t : best),
-      undefined,
-    );
+    let best: (typeof this.#timers)[number] | undefined;
+    for (const t of this.#timers) {
+      const earlier = !best || best.atMs > t.atMs || (t.atMs === best.atMs && best.serial > t.serial);
+      if (earlier) best = t;
+    }
+    return best;
   }
 }
 
