@@ -1,11 +1,17 @@
 import type { Clock, Timer } from './clock.ts';
 
+interface Waiting {
+  readonly atMs: number;
+  readonly serial: number;
+  readonly fire: () => void;
+}
+
 /** A clock that moves only when told. Timers fire in order of their time, then of their making. */
 export class FakeClock implements Clock {
   #wallMs: number;
   #elapsedMs = 0;
   #serial = 0;
-  #timers: { atMs: number; serial: number; fire: () => void }[] = [];
+  #timers: Waiting[] = [];
 
   constructor(startMs = Date.UTC(2026, 0, 1)) {
     this.#wallMs = startMs;
@@ -53,8 +59,8 @@ export class FakeClock implements Clock {
     this.#elapsedMs = untilMs;
   }
 
-  #next(): { atMs: number; serial: number; fire: () => void } | undefined {
-    let best: (typeof this.#timers)[number] | undefined;
+  #next(): Waiting | undefined {
+    let best: Waiting | undefined;
     for (const t of this.#timers) {
       const earlier = !best || best.atMs > t.atMs || (t.atMs === best.atMs && best.serial > t.serial);
       if (earlier) best = t;
