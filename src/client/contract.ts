@@ -107,12 +107,14 @@ export interface Informer<T> {
   list(namespace?: string): readonly T[];
   /** Objects under an index made with addIndex; in no particular order. */
   byIndex(index: string, value: string): readonly T[];
-  /** Adds an index before start; the same name twice is one index. */
+  /** Adds an index, at any time; the same name twice is one index (the first function stays). */
   addIndex(index: string, values: (object: T) => readonly string[]): void;
   /** Handlers only enqueue keys. Objects already known are handed to `add`. Ends with the signal. */
   subscribe(handlers: InformerHandlers<T>, signal: AbortSignal): void;
   /** True once the first list is in. */
   readonly synced: boolean;
+  /** The version up to which everything has been seen and handed out; "" before the first list. */
+  readonly resourceVersion: string;
 }
 
 /** Makes informers, each once. All end with the signal given to start. */
