@@ -59,26 +59,26 @@ export function isConditionTrue(conditions: readonly ConditionLike[] | null | un
   return findCondition(conditions, type)?.status === 'True';
 }
 
+/** A condition to set: its transition time is worked out. */
+export type NewCondition<C extends ConditionLike> = Omit<C, 'lastTransitionTime'> & { lastTransitionTime?: string };
+
 /**
- * The conditions with this one set. lastTransitionTime becomes `nowMs` when the status changed or the condition is new,
- * and stays otherwise. The same list is returned when nothing changed.
+ * The conditions with this one in place of the one of its type. lastTransitionTime stays while the status stays; else it
+ * is the one given or `nowMs`. The same list is returned when nothing changed.
  */
 export function setCondition<C extends ConditionLike>(
   conditions: readonly C[] | null | undefined,
-  condition: C,
+  condition: NewCondition<C>,
   nowMs: number,
 ): readonly C[] {
   const list = conditions ?? [];
   const before = findCondition(list, condition.type);
   const kept = before?.status === condition.status ? before.lastTransitionTime : undefined;
-  const after = {
-    ...before,
-    ...condition,
-    lastTransitionTime: kept ?? condition.lastTransitionTime ?? formatTime(nowMs),
-  };
+  const lastTransitionTime = kept ?? condition.lastTransitionTime ?? formatTime(nowMs);
+  const after = { ...condition, lastTransitionTime } as unknown as C;
   if (!before) return [...list, after];
-  const keys = new Set([...Object.keys(before), ...Object.keys(after)]) as Set<keyof C>;
-  if ([...keys].every((key) => before[key] === after[key])) return list;
+  const keys = [...Object.keys(before), ...Object.keys(after)] as (keyof C)[];
+  if (keys.every((key) => before[key] === after[key])) return list;
   return list.map((c) => (c === before ? after : c));
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Container, Pod, PodSpec } from '../api/generated/types.ts';
 import {
+  type ConditionLike,
   controllerOf,
   controllerReference,
   hasFinalizer,
@@ -99,7 +100,7 @@ test('owners and finalizers', () => {
 });
 
 test('a condition keeps its transition time until its status changes', () => {
-  const first = setCondition([], { type: 'A', status: 'True', reason: 'R' }, 1000);
+  const first = setCondition<ConditionLike>([], { type: 'A', status: 'True', reason: 'R' }, 1000);
   assert.deepEqual(first, [{ type: 'A', status: 'True', reason: 'R', lastTransitionTime: '1970-01-01T00:00:01Z' }]);
   assert.equal(setCondition(first, { type: 'A', status: 'True', reason: 'R' }, 2000), first);
   assert.equal(
