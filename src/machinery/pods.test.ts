@@ -102,13 +102,13 @@ test('owners and finalizers', () => {
 test('a condition keeps its transition time until its status changes', () => {
   const first = setCondition<ConditionLike>([], { type: 'A', status: 'True', reason: 'R' }, 1000);
   assert.deepEqual(first, [{ type: 'A', status: 'True', reason: 'R', lastTransitionTime: '1970-01-01T00:00:01Z' }]);
-  assert.equal(setCondition(first, { type: 'A', status: 'True', reason: 'R' }, 2000), first);
+  assert.equal(setCondition<ConditionLike>(first, { type: 'A', status: 'True', reason: 'R' }, 2000), first);
   assert.equal(
-    setCondition(first, { type: 'A', status: 'True', reason: 'S' }, 2000)[0]?.lastTransitionTime,
+    setCondition<ConditionLike>(first, { type: 'A', status: 'True', reason: 'S' }, 2000)[0]?.lastTransitionTime,
     '1970-01-01T00:00:01Z',
   );
   assert.equal(
-    setCondition(first, { type: 'A', status: 'False' }, 2000)[0]?.lastTransitionTime,
+    setCondition<ConditionLike>(first, { type: 'A', status: 'False' }, 2000)[0]?.lastTransitionTime,
     '1970-01-01T00:00:02Z',
   );
   assert.deepEqual(removeCondition(first, 'A'), []);
