@@ -117,10 +117,13 @@ export interface Informer<T> {
   readonly resourceVersion: string;
 }
 
-/** Makes informers, each once. All end with the signal given to start. */
+/** Makes informers, each once. */
 export interface Informers {
   for<K extends keyof ResourceTypes>(key: K): Informer<ResourceTypes[K]>;
   dynamic(resource: ResourceCoordinates): Informer<KubeObject>;
-  /** Starts what has been asked for and not started; resolves when all of those are synced. May be called again. */
-  start(signal: AbortSignal): Promise<void>;
+  /**
+   * Starts what has been asked for so far (or `only` these informers) and keeps it running at least until the signal aborts;
+   * resolves when all of it is synced. May be called again, and by several users: an informer stops with the last signal.
+   */
+  start(signal: AbortSignal, only?: readonly object[]): Promise<void>;
 }

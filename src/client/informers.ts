@@ -1,0 +1,95 @@
+// List and watch, kept up to date and shared: one informer a resource, however many ask for it.
+import type { ResourceTypes } from '../api/generated/types.ts';
+import type { KubeObject } from '../api/object.ts';
+import type { Tables } from '../api/tables.ts';
+import type { Environment } from '../lib/environment.ts';
+import type { Client, Informer, Informers, ResourceCoordinates } from './contract.ts';
+import { coordinatesKey, rowOfKey } from './coordinates.ts';
+import { ListWatch } from './list-watch.ts';
+import { ObjectIndex } from './object-index.ts';
+
+export interface InformersOptions {
+  readonly client: Client;
+  readonly tables: Tables;
+  readonly env: Environment;
+}
+
+export function makeInformers(options: InformersOptions): Informers {
+  return new SharedInformers(options);
+}
+
+class SharedInformers implements Informers {
+  readonly #options: InformersOptions;
+  readonly #byResource = new Map<string, SharedInformer>();
+
+  constructor(options: InformersOptions) {
+    this.#options = options;
+  }
+
+  for<K extends keyof ResourceTypes>(key: K): Informer<ResourceTypes[K]> {
+    return this.#informer(rowOfKey(this.#options.tables, key)) as unknown as Informer<ResourceTypes[K]>;
+  }
+
+  dynamic(resource: ResourceCoordinates): Informer<KubeObject> {
+    return this.#informer(resource);
+  }
+
+  async start(signal: AbortSignal, only?: readonly object[]): Promise<void> {
+    const informers = [...this.#byResource.values()].filter((one) => !only || only.includes(one.index));
+    await Promise.all(informers.map((one) => one.hold(signal)));
+  }
+
+  #informer(resource: ResourceCoordinates): ObjectIndex {
+    const key = coordinatesKey(resource);
+    let informer = this.#byResource.get(key);
+    if (!informer) {
+      informer = new SharedInformer(this.#options, resource);
+      this.#byResource.set(key, informer);
+    }
+    return informer.index;
+  }
+}
+
+/**
+ * Runs one list and watch while anyone holds it: each `hold` lasts as long as its signal. When the last one ends the objects
+ * are let go, and a later hold begins from a list.
+ */
+class SharedInformer {
+  readonly index: ObjectIndex;
+  readonly #listWatch: ListWatch;
+  readonly #holds = new Set<AbortSignal>();
+  #running: AbortController | undefined;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor({ client, env }: InformersOptions, resource: ResourceCoordinates) {
+    const log = env.log.child('informer', { resource: coordinatesKey(resource) });
+    this.index = new ObjectIndex(log);
+    this.#listWatch = new ListWatch({ client: client.dynamic(resource), env: { ...env, log }, index: this.index });
+  }
+
+  /** Resolves when the first list is in; rejects when the signal aborts before. */
+  async hold(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#holds.has(signal)) {
+      this.#holds.add(signal);
+      signal.addEventListener('abort', () => this.#release(signal), { once: true });
+    }
+    this.#running ??= this.#begin();
+    await this.index.whenSynced(signal);
+  }
+
+  #begin(): AbortController {
+    const running = new AbortController();
+    // One run ends wholly before the next begins, so that no late event of the former reaches the index.
+    this.#ended = this.#ended.then(() => this.#listWatch.run(running.signal));
+    return running;
+  }
+
+  #release(signal: AbortSignal): void {
+    this.#holds.delete(signal);
+    if (this.#holds.size > 0) return;
+    this.#running?.abort();
+    this.#running = undefined;
+    this.index.reset();
+  }
+}
