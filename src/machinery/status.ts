@@ -18,7 +18,8 @@ export interface StatusDetails {
 export interface StatusObject {
   readonly kind: 'Status';
   readonly apiVersion: 'v1';
-  readonly metadata: Record<string, never>;
+  /** `continue`: where to go on, on 410 for a list whose page expired. */
+  readonly metadata: { readonly continue?: string };
   readonly status: 'Failure' | 'Success';
   readonly message?: string;
   readonly reason?: string;
@@ -57,19 +58,26 @@ export class StatusError extends Error {
   readonly reason: string;
   readonly code: number;
   readonly details: StatusDetails | undefined;
+  readonly continue: string | undefined;
 
-  constructor(reason: Reason, message: string, details?: StatusDetails, options?: { code?: number; cause?: unknown }) {
+  constructor(
+    reason: Reason,
+    message: string,
+    details?: StatusDetails,
+    options?: { code?: number; cause?: unknown; continue?: string },
+  ) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
     this.code = options?.code ?? REASONS[reason].code;
     this.details = details;
+    this.continue = options?.continue;
   }
 
   get status(): StatusObject {
     return {
       kind: 'Status',
       apiVersion: 'v1',
-      metadata: {},
+      metadata: this.continue === undefined ? {} : { continue: this.continue },
       status: 'Failure',
       message: this.message,
       reason: this.reason,
