@@ -351,12 +351,20 @@ function arrangeList(element: Node, list: unknown[], how: Arrangement): unknown[
   return list.map((item) => (item === null || item === undefined ? zeroValue(element) : arrange(element, item, how)));
 }
 
+/** Maps are written in the order of their keys, so that equal objects have equal bytes. */
 function arrangeMap(element: Node, map: Members, how: Arrangement): Members {
-  if (how.share && element.shape === 'string') return map;
+  const keys = Object.keys(map);
+  const sorted = isSorted(keys);
+  if (how.share && sorted && element.shape === 'string') return map;
   const copy: Members = {};
-  for (const key of Object.keys(map)) {
+  for (const key of sorted ? keys : keys.sort()) {
     const item = map[key];
     if (item !== undefined) setMember(copy, key, item === null ? zeroValue(element) : arrange(element, item, how));
   }
   return copy;
+}
+
+function isSorted(keys: readonly string[]): boolean {
+  for (let i = 1; i < keys.length; i++) if (keys[i - 1]! > keys[i]!) return false;
+  return true;
 }

@@ -53,7 +53,8 @@ export function cloneJson<T>(value: T): T {
 
 /** Whether two JSON values are the same: member order does not count, an undefined member is an absent one. */
 export function sameJson(a: unknown, b: unknown): boolean {
-  if (Object.is(a, b) || a === b) return true;
+  if (a === b) return true;
+  if (typeof a === 'bigint' || typeof b === 'bigint') return isNumeric(a) && isNumeric(b) && BigInt(a) === BigInt(b);
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a) || Array.isArray(b)) {
     if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
@@ -68,6 +69,10 @@ export function sameJson(a: unknown, b: unknown): boolean {
     if (right[key] !== undefined && (!Object.hasOwn(left, key) || left[key] === undefined)) return false;
   }
   return true;
+}
+
+function isNumeric(value: unknown): value is number | bigint {
+  return typeof value === 'bigint' || Number.isInteger(value);
 }
 
 function exact(_key: string, value: unknown, context?: { source?: string }): unknown {
