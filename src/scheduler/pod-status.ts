@@ -1,0 +1,46 @@
+// What the scheduler writes to a pod's status: why it has no node, and which node is promised to it.
+import type { Pod, PodCondition } from '../api/generated/types.ts';
+import type { Client } from '../client/contract.ts';
+import { isReason } from '../machinery/status.ts';
+
+export interface StatusChange {
+  readonly condition?: Omit<PodCondition, 'lastTransitionTime' | 'lastProbeTime'>;
+  /** '' clears it; undefined leaves it. */
+  readonly nominatedNodeName?: string | undefined;
+}
+
+/** The body of a strategic merge patch of the status; undefined when the pod says all of it already. */
+export function statusPatch(pod: Pod, change: StatusChange, now: string): object | undefined {
+  const status: Record<string, unknown> = {};
+  const { condition, nominatedNodeName } = change;
+  if (condition) {
+    const known = pod.status?.conditions?.find((c) => c.type === condition.type);
+    const same =
+      known?.status === condition.status && known.reason === condition.reason && known.message === condition.message;
+    const lastTransitionTime = known?.status === condition.status ? known.lastTransitionTime : now;
+    if (!same) status.conditions = [{ ...condition, lastProbeTime: null, lastTransitionTime }];
+  }
+  if (nominatedNodeName !== undefined && nominatedNodeName !== (pod.status?.nominatedNodeName ?? '')) {
+    status.nominatedNodeName = nominatedNodeName || null;
+  }
+  if (Object.keys(status).length === 0) return undefined;
+  return { metadata: { uid: pod.metadata.uid }, status };
+}
+
+/** Writes the change. A pod that is gone is no error. */
+export async function patchPodStatus(
+  client: Client,
+  pod: Pod,
+  change: StatusChange,
+  options: { readonly now: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const body = statusPatch(pod, change, options.now);
+  if (!body) return;
+  const { namespace, name } = pod.metadata;
+  const query = { subresource: 'status', signal: options.signal };
+  try {
+    await client.resource('pods').patch({ namespace, name }, { type: 'strategic', body }, query);
+  } catch (error) {
+    if (!isReason(error, 'NotFound') && !isReason(error, 'Conflict')) throw error;
+  }
+}
