@@ -1,0 +1,54 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** What a cluster was started with. Written once by `up`; every process of the cluster reads it. */
+export interface Settings {
+  readonly name: string;
+  /** Address that clients and pods reach the API server at. */
+  readonly advertiseAddress: string;
+  readonly port: number;
+  readonly nodeName: string;
+  /** Server and agent in two processes. */
+  readonly split: boolean;
+  /** This many simulated nodes; with any, there is no agent. */
+  readonly simulatedNodes: number;
+  readonly clusterCidr: string;
+  readonly serviceCidr: string;
+  readonly dnsAddress: string;
+  readonly clusterDomain: string;
+  readonly bridge: string;
+  readonly profile: 'default' | 'fast';
+}
+
+export const DEFAULTS = {
+  clusterCidr: '10.244.0.0/16',
+  serviceCidr: '10.96.0.0/16',
+  dnsAddress: '10.96.0.10',
+  clusterDomain: 'cluster.local',
+  bridge: 'tsukube0',
+  port: 6443,
+} as const;
+
+/** The settings of a cluster, or undefined when there is none. Throws when the file is there and unreadable. */
+export async function readSettings(file: string): Promise<Settings | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return JSON.parse(text) as Settings;
+  } catch (cause) {
+    throw new Error(`${file} is damaged; remove the cluster with "tsukube down"`, { cause });
+  }
+}
+
+/** Writes through a temporary file, so that a crash leaves the old or the new text. */
+export async function writeFileAtomically(file: string, text: string | Buffer, mode = 0o600): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o755 });
+  const temporary = `${file}.new`;
+  await writeFile(temporary, text, { mode });
+  await rename(temporary, file);
+}

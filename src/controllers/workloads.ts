@@ -1,0 +1,16 @@
+import { deploymentController } from './deployment.ts';
+import { endpointSliceController } from './endpoint-slice.ts';
+import { endpointsController } from './endpoints.ts';
+import { replicaSetController, replicationController } from './replica-set.ts';
+import type { Controller } from './runtime.ts';
+
+/** The controllers of workloads and services, made afresh for one run. */
+export function workloadControllers(): readonly Controller[] {
+  return [
+    replicaSetController(),
+    replicationController(),
+    deploymentController(),
+    endpointSliceController(),
+    endpointsController(),
+  ];
+}
