@@ -3436,7 +3436,7 @@ export interface EndpointSlice {
   readonly kind?: string;
   readonly apiVersion?: string;
   readonly metadata: ObjectMeta;
-  readonly addressType: "FQDN";
+  readonly addressType: "FQDN" | "IPv4" | "IPv6";
   readonly endpoints?: readonly Endpoint[];
   readonly ports?: readonly EndpointPortDiscoveryV1[];
 }
