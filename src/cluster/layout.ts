@@ -21,8 +21,10 @@ export interface Layout {
   readonly agent: {
     readonly root: string;
     readonly kubelet: string;
+    /** containerd's images and snapshots. */
     readonly containerd: string;
-    readonly containerdSocket: string;
+    /** containerd's sockets and mounts; a short path, because a socket's may not exceed 107 bytes. */
+    readonly state: string;
     readonly cniConf: string;
     readonly cniData: string;
     readonly podLogs: string;
@@ -35,7 +37,6 @@ export interface Layout {
 export function layoutOf(base: string, name: string): Layout {
   const root = join(base, name);
   const agent = join(root, 'agent');
-  const containerd = join(agent, 'containerd');
   return {
     name,
     root,
@@ -49,8 +50,8 @@ export function layoutOf(base: string, name: string): Layout {
     agent: {
       root: agent,
       kubelet: join(agent, 'kubelet'),
-      containerd,
-      containerdSocket: join(containerd, 'containerd.sock'),
+      containerd: join(agent, 'containerd'),
+      state: join('/run/tsukube', name),
       cniConf: join(agent, 'cni', 'conf'),
       cniData: join(agent, 'cni', 'data'),
       podLogs: join(agent, 'pods'),
