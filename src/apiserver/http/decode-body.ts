@@ -1,0 +1,121 @@
+// Request bodies as objects: parsed, checked against what the URL says, pruned, defaulted.
+import { decode } from '../../api/codec.ts';
+import { applyDefaults } from '../../api/defaults.ts';
+import { duplicateKeys, isJsonObject, parseJson } from '../../api/json.ts';
+import type { KubeObject } from '../../api/object.ts';
+import { apiVersionOf, type Tables } from '../../api/tables.ts';
+import { badRequest, type StatusError } from '../../machinery/status.ts';
+import type { FieldValidation, Target } from '../contract.ts';
+import type { Encoding } from './media.ts';
+
+/** The kind that a request's body must have. */
+export interface Expected {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  /** Name in the table of types. */
+  readonly type: string;
+}
+
+/** What a target takes as its body: the resource's kind, or the subresource's own (Scale, Eviction, TokenRequest ...). */
+export function expectedBody(tables: Tables, target: Target): Expected {
+  const { resource, subresource } = target;
+  const sub = subresource === undefined ? undefined : resource.subresources.get(subresource);
+  if (!sub || sub.kind === resource.kind) {
+    const { group, version, kind, type } = resource;
+    return { group, version, kind, type };
+  }
+  const { group, version, kind } = sub;
+  const type = tables.typeOfKind(apiVersionOf(sub), kind);
+  if (type === undefined)
+    throw badRequest(`no kind ${JSON.stringify(kind)} is registered for version "${apiVersionOf(sub)}"`);
+  return { group, version, kind, type };
+}
+
+export interface ParsedBody {
+  readonly value: unknown;
+  /** `duplicate field "x"` */
+  readonly problems: readonly string[];
+}
+
+/** Parses a body as JSON or YAML. `kind` is for the message. */
+export async function parseBody(body: Buffer, encoding: Encoding, kind: string): Promise<ParsedBody> {
+  const text = body.toString('utf8');
+  try {
+    if (encoding === 'yaml') {
+      const { parseYaml } = await import('../../api/yaml.ts');
+      return { value: parseYaml(text), problems: [] };
+    }
+    const value = parseJson(text);
+    const problems = duplicateKeys(text, value).map((path) => `duplicate field ${JSON.stringify(path)}`);
+    return { value, problems };
+  } catch (error) {
+    throw unrecognized(kind, `couldn't get version/kind; json parse error: ${(error as Error).message}`, body, error);
+  }
+}
+
+function unrecognized(kind: string, why: string, body: Buffer, cause?: unknown): StatusError {
+  const hex = body.length > 30 ? `${body.toString('hex', 0, 30)} ...` : body.toString('hex');
+  return badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${hex})`, cause);
+}
+
+export interface DecodeRequest {
+  readonly tables: Tables;
+  readonly target: Target;
+  readonly body: Buffer;
+  readonly encoding: Encoding;
+  readonly fieldValidation: FieldValidation;
+  readonly warn: (text: string) => void;
+  readonly nowMs: number;
+}
+
+/** The object of a create or update, with the URL's namespace filled in. Throws BadRequest with upstream's words. */
+export async function decodeBody(request: DecodeRequest): Promise<KubeObject> {
+  const { tables, target, body, fieldValidation, warn } = request;
+  const expected = expectedBody(tables, target);
+  if (body.length === 0) throw unrecognized(expected.kind, "couldn't get version/kind; json parse error: EOF", body);
+  const { value, problems: textProblems } = await parseBody(body, request.encoding, expected.kind);
+  if (!isJsonObject(value))
+    throw unrecognized(expected.kind, "couldn't get version/kind; json parse error: not an object", body);
+  checkKind(tables, value as { kind?: unknown; apiVersion?: unknown }, expected);
+  const { object, problems } = decode<KubeObject>(tables, expected.type, value, { fieldValidation, textProblems });
+  for (const problem of problems) if (fieldValidation === 'Warn') warn(problem);
+  object.apiVersion = apiVersionOf(expected);
+  object.kind = expected.kind;
+  applyDefaults(tables, expected.type, object, { nowMs: request.nowMs });
+  // A type without metadata (DeleteOptions-like bodies) is left as it is.
+  const metadata = object.metadata as { name?: string; namespace?: string } | undefined;
+  if (metadata) checkPlace(metadata, target);
+  return object as KubeObject;
+}
+
+function checkKind(tables: Tables, value: { kind?: unknown; apiVersion?: unknown }, expected: Expected): void {
+  const kind = typeof value.kind === 'string' && value.kind !== '' ? value.kind : expected.kind;
+  const wanted = apiVersionOf(expected);
+  const apiVersion = typeof value.apiVersion === 'string' && value.apiVersion !== '' ? value.apiVersion : wanted;
+  if (kind === expected.kind && apiVersion === wanted) return;
+  const version = apiVersion.slice(apiVersion.indexOf('/') + 1);
+  const cannot = `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${expected.kind}`;
+  const known = tables.byKind(apiVersion, kind) ?? tables.typeOfKind(apiVersion, kind);
+  if (!known)
+    throw badRequest(
+      `${cannot}: no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`,
+    );
+  if (kind !== expected.kind)
+    throw badRequest(`${cannot}: converting (${version}.${kind}) to (${expected.kind}): unknown conversion`);
+  throw badRequest(`the API version in the data (${apiVersion}) does not match the expected API version (${wanted})`);
+}
+
+function checkPlace(metadata: { name?: string; namespace?: string }, target: Target): void {
+  const namespace = target.resource.namespaced ? (target.namespace ?? '') : '';
+  if (!metadata.namespace) {
+    if (namespace !== '') metadata.namespace = namespace;
+  } else if (metadata.namespace !== namespace) {
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+  }
+  if (target.name === undefined) return;
+  if (!metadata.name) metadata.name = target.name;
+  else if (metadata.name !== target.name) {
+    throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${target.name})`);
+  }
+}

@@ -1,0 +1,151 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { readBody } from './body.ts';
+import { type BodySink, ClientGoneError, type Exchange, type ResponseHeaders } from './exchange.ts';
+import { valuesOf } from './exchange-http2.ts';
+import { StreamSink } from './stream-sink.ts';
+
+/** What HTTP/1.1 requests have in common, whether or not they ask for an upgrade. */
+abstract class Http1Base {
+  readonly httpVersion = '1.1';
+  readonly method: string;
+  readonly path: string;
+  readonly rawQuery: string;
+  readonly socket: TLSSocket;
+  readonly incoming: IncomingMessage;
+  #query: URLSearchParams | undefined;
+
+  constructor(request: IncomingMessage) {
+    this.incoming = request;
+    this.method = request.method ?? 'GET';
+    const target = request.url ?? '/';
+    const mark = target.indexOf('?');
+    this.path = mark < 0 ? target : target.slice(0, mark);
+    this.rawQuery = mark < 0 ? '' : target.slice(mark + 1);
+    this.socket = request.socket as TLSSocket;
+  }
+
+  get query(): URLSearchParams {
+    this.#query ??= new URLSearchParams(this.rawQuery);
+    return this.#query;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.incoming.headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+
+  headers(name: string): readonly string[] {
+    return valuesOf(this.incoming.rawHeaders, name);
+  }
+
+  headerNames(): readonly string[] {
+    return Object.keys(this.incoming.headers);
+  }
+
+  body(limitBytes: number): Promise<Buffer> {
+    return readBody(this.incoming, limitBytes, this.header('content-length'));
+  }
+}
+
+export class Http1Exchange extends Http1Base implements Exchange {
+  readonly #response: ServerResponse;
+  #controller: AbortController | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    super(request);
+    this.#response = response;
+    response.on('error', () => undefined);
+    request.on('error', () => undefined);
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      const controller = new AbortController();
+      this.#controller = controller;
+      const gone = (): void => {
+        if (!this.#response.writableFinished) controller.abort(new ClientGoneError());
+      };
+      if (this.#response.destroyed) gone();
+      else this.#response.once('close', gone);
+    }
+    return this.#controller.signal;
+  }
+
+  get responded(): boolean {
+    return this.#response.headersSent;
+  }
+
+  respond(status: number, headers: ResponseHeaders, body: Buffer | string): void {
+    const response = this.#response;
+    if (response.destroyed || response.headersSent) return;
+    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    // A body that was not read to its end would be taken for the next request.
+    const closing = this.#hasBody() && !this.incoming.complete && this.incoming.readableFlowing !== true;
+    response.writeHead(status, {
+      ...headers,
+      'content-length': length,
+      ...(closing && { connection: 'close' }),
+    } as never);
+    if (this.method === 'HEAD') response.end();
+    else response.end(body);
+  }
+
+  #hasBody(): boolean {
+    const length = this.header('content-length');
+    return this.header('transfer-encoding') !== undefined || (length !== undefined && length !== '0');
+  }
+
+  stream(status: number, headers: ResponseHeaders): BodySink {
+    const response = this.#response;
+    if (!response.destroyed && !response.headersSent) {
+      response.writeHead(status, headers as never);
+      response.flushHeaders();
+    }
+    return new StreamSink(response);
+  }
+}
+
+/** A request with `Connection: Upgrade`. A refusal is written raw and the connection ends. */
+export class UpgradeExchange extends Http1Base implements Exchange {
+  readonly upgrade: { readonly socket: Duplex; readonly head: Buffer };
+  readonly #controller = new AbortController();
+  #responded = false;
+
+  constructor(request: IncomingMessage, socket: Duplex, head: Buffer) {
+    super(request);
+    this.upgrade = { socket, head };
+    socket.on('error', () => undefined);
+    socket.once('close', () => this.#controller.abort(new ClientGoneError()));
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get responded(): boolean {
+    return this.#responded;
+  }
+
+  respond(status: number, headers: ResponseHeaders, body: Buffer | string): void {
+    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    this.#begin(status, { ...headers, 'content-length': length });
+    this.upgrade.socket.end(body);
+  }
+
+  stream(status: number, headers: ResponseHeaders): BodySink {
+    this.#begin(status, headers);
+    return new StreamSink(this.upgrade.socket);
+  }
+
+  #begin(status: number, headers: ResponseHeaders): void {
+    if (this.#responded || this.upgrade.socket.destroyed) return;
+    this.#responded = true;
+    const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`];
+    for (const [name, value] of Object.entries({ ...headers, connection: 'close' })) {
+      for (const one of Array.isArray(value) ? value : [value]) lines.push(`${name}: ${one}`);
+    }
+    this.upgrade.socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+  }
+}

@@ -1,0 +1,270 @@
+// Requests for resources: from method and path to an operation of the pipeline, and its answer as bytes.
+import { isJsonObject, parseJson } from '../../api/json.ts';
+import type { KubeObject } from '../../api/object.ts';
+import type { Resource, Tables } from '../../api/tables.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Random } from '../../lib/random.ts';
+import { badRequest, type FieldErrorReason, invalid, isReason, StatusError } from '../../machinery/status.ts';
+import type { FieldValidation, PatchType, RequestContext, ResourceApi, Target, WriteResult } from '../contract.ts';
+import type { ApiServerMetrics } from '../metrics.ts';
+import { decodeBody, expectedBody, parseBody } from './decode-body.ts';
+import { deletedStatus, encodeList, encodeObject } from './encode.ts';
+import { type Accepted, bodyEncoding, mediaType, negotiate, PLAIN_JSON, unsupported } from './media.ts';
+import { deleteOptions, listOptions, watchOptions, writeOptions } from './query-options.ts';
+import { isTrue, type RequestInfo } from './request-info.ts';
+import type { Response } from './response.ts';
+import { includeObject, type TableContext, type TablePrinter } from './table.ts';
+import { watchStream } from './watch-stream.ts';
+
+/** The largest body that is read; etcd would refuse a bigger object anyway. */
+export const MAX_BODY_BYTES = 3 * 1024 * 1024;
+/** A watch without timeoutSeconds ends after this long, or up to twice as long. */
+export const MIN_WATCH_SECONDS = 1800;
+
+export interface ResourceHandlerOptions {
+  readonly tables: Tables;
+  readonly api: ResourceApi;
+  readonly printer: TablePrinter;
+  readonly metrics: ApiServerMetrics;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** One request, as the operations see it. */
+export interface ResourceRequest {
+  readonly info: RequestInfo;
+  readonly target: Target;
+  readonly ctx: RequestContext;
+  readonly response: Response;
+}
+
+type Operation = (request: ResourceRequest) => Promise<void>;
+
+export class ResourceHandler {
+  readonly #options: ResourceHandlerOptions;
+  readonly #operations: { readonly [verb: string]: Operation } = {
+    get: (request) => this.#get(request),
+    list: (request) => this.#list(request),
+    watch: (request) => this.#watch(request),
+    create: (request) => this.#create(request),
+    update: (request) => this.#update(request),
+    patch: (request) => this.#patch(request),
+    delete: (request) => this.#delete(request),
+    deletecollection: (request) => this.#deleteCollection(request),
+  };
+
+  constructor(options: ResourceHandlerOptions) {
+    this.#options = options;
+  }
+
+  /** Answers a request whose target exists and allows its verb. */
+  handle(request: ResourceRequest): Promise<void> {
+    const operation = this.#operations[request.info.verb];
+    if (!operation) throw methodNotAllowed();
+    return operation(request);
+  }
+
+  async #get({ ctx, target, response }: ResourceRequest): Promise<void> {
+    const { exchange } = response;
+    const accepted = negotiate(exchange.header('accept'));
+    const resourceVersion = exchange.rawQuery === '' ? null : exchange.query.get('resourceVersion');
+    const item = await this.#options.api.get(ctx, target, resourceVersion ? { resourceVersion } : {});
+    const table = this.#table(target, accepted, response);
+    response.send(200, accepted.contentType, await encodeObject(item, accepted, table));
+  }
+
+  async #list({ ctx, target, response }: ResourceRequest): Promise<void> {
+    const { exchange } = response;
+    const accepted = negotiate(exchange.header('accept'));
+    const result = await this.#options.api.list(ctx, target, listOptions(exchange.query));
+    const body = await encodeList(result, accepted, this.#table(target, accepted, response));
+    await response.sendBig(200, accepted.contentType, body);
+  }
+
+  async #watch({ ctx, target, response, info }: ResourceRequest): Promise<void> {
+    const { exchange } = response;
+    const { api, metrics, random } = this.#options;
+    const accepted = negotiate(exchange.header('accept'));
+    if (accepted.encoding !== 'json') throw new StatusError('NotAcceptable', 'only JSON can be watched');
+    const asked = watchOptions(exchange.query);
+    const timeoutSeconds = asked.timeoutSeconds ?? Math.ceil(MIN_WATCH_SECONDS * (1 + random.next()));
+    const { group, version, resource } = target.resource;
+    // Nothing is sent before the watch has begun, so that a refusal can still have its own code.
+    let sink: ReturnType<typeof watchStream> | undefined;
+    const opened = (): ReturnType<typeof watchStream> => {
+      sink ??= watchStream({
+        sink: exchange.stream(200, response.headers(accepted.contentType)),
+        accepted,
+        table: this.#table(target, accepted, response),
+        sent: (count) => metrics.watchEvents(group, version, resource, count),
+        ended: metrics.longRunning(info),
+      });
+      response.code = 200;
+      return sink;
+    };
+    const lazy = {
+      deliver: (batch: Parameters<ReturnType<typeof watchStream>['deliver']>[0]) => opened().deliver(batch),
+      end: (error?: Error) => opened().end(error),
+    };
+    try {
+      await api.watch(ctx, target, { ...asked, timeoutSeconds }, lazy);
+    } catch (error) {
+      // Upstream says that a version is too old within the stream.
+      if (!isReason(error, 'Expired', 'Gone')) throw error;
+      lazy.end(error);
+      return;
+    }
+    const stream = opened();
+    exchange.signal.addEventListener('abort', () => stream.end(), { once: true });
+  }
+
+  async #create(request: ResourceRequest): Promise<void> {
+    const { ctx, target, response } = request;
+    const options = writeOptions(response.exchange.query);
+    const body = await this.#body(request, options.fieldValidation);
+    await this.#answer(request, await this.#options.api.create(ctx, target, body, options), 201);
+  }
+
+  async #update(request: ResourceRequest): Promise<void> {
+    const { ctx, target, response } = request;
+    const options = writeOptions(response.exchange.query);
+    const body = await this.#body(request, options.fieldValidation);
+    await this.#answer(request, await this.#options.api.update(ctx, target, body, options));
+  }
+
+  async #patch(request: ResourceRequest): Promise<void> {
+    const { ctx, target, response } = request;
+    const { exchange } = response;
+    const type = mediaType(exchange.header('content-type')) as PatchType;
+    if (!PATCH_TYPES.includes(type)) throw unsupported(PATCH_TYPES);
+    const options = writeOptions(exchange.query);
+    const apply = type === APPLY;
+    const force = exchange.query.get('force');
+    if (apply && options.fieldManager === undefined) {
+      throw invalidPatchOptions('fieldManager', 'FieldValueRequired', 'Required value: is required for apply patch');
+    }
+    if (force !== null && !apply) {
+      throw invalidPatchOptions('force', 'FieldValueForbidden', 'Forbidden: may not be specified for non-apply patch');
+    }
+    const bytes = await exchange.body(MAX_BODY_BYTES);
+    const expected = expectedBody(this.#options.tables, target);
+    const parsed = await parsePatch(bytes, apply, expected.kind);
+    const patch = { type, body: parsed, ...(force !== null && { force: isTrue(force) }) };
+    await this.#answer(request, await this.#options.api.patch(ctx, target, patch, options));
+  }
+
+  async #delete({ ctx, target, response }: ResourceRequest): Promise<void> {
+    const accepted = withoutTransform(negotiate(response.exchange.header('accept')));
+    const options = deleteOptions(response.exchange.query, await this.#deleteBody(response));
+    const result = await this.#options.api.delete(ctx, target, options);
+    if (result.kind === 'object') {
+      const table = this.#table(target, accepted, response);
+      response.send(200, accepted.contentType, await encodeObject(result.object, accepted, table));
+    } else {
+      await response.sendValue(200, deletedStatus(result.object, target.resource), accepted);
+    }
+  }
+
+  async #deleteCollection({ ctx, target, response }: ResourceRequest): Promise<void> {
+    const { query } = response.exchange;
+    const accepted = withoutTransform(negotiate(response.exchange.header('accept')));
+    const options = deleteOptions(query, await this.#deleteBody(response));
+    const result = await this.#options.api.deleteCollection(ctx, target, { ...options, ...listOptions(query) });
+    const body = await encodeList(result, accepted, this.#table(target, accepted, response));
+    await response.sendBig(200, accepted.contentType, body);
+  }
+
+  async #deleteBody(response: Response): Promise<{ readonly [key: string]: unknown } | undefined> {
+    const { exchange } = response;
+    const bytes = await exchange.body(MAX_BODY_BYTES);
+    if (bytes.length === 0) return undefined;
+    const encoding = bodyEncoding(exchange.header('content-type'));
+    const { value } = await parseBody(bytes, encoding, 'DeleteOptions');
+    if (!isJsonObject(value)) throw badRequest('the object provided is unrecognized (must be of type DeleteOptions)');
+    const { kind = 'DeleteOptions' } = value as { kind?: unknown };
+    if (kind !== 'DeleteOptions') throw badRequest(`${String(kind)} cannot be handled as a DeleteOptions`);
+    return value as { readonly [key: string]: unknown };
+  }
+
+  async #body(
+    { target, response, ctx }: ResourceRequest,
+    fieldValidation: FieldValidation = 'Warn',
+  ): Promise<KubeObject> {
+    const { exchange } = response;
+    const encoding = bodyEncoding(exchange.header('content-type'));
+    return decodeBody({
+      tables: this.#options.tables,
+      target,
+      body: await exchange.body(MAX_BODY_BYTES),
+      encoding,
+      fieldValidation,
+      warn: ctx.warn,
+      nowMs: this.#options.clock.now(),
+    });
+  }
+
+  async #answer(
+    { target, response }: ResourceRequest,
+    result: WriteResult,
+    code = result.created ? 201 : 200,
+  ): Promise<void> {
+    const accepted = negotiate(response.exchange.header('accept'));
+    const table = this.#table(target, accepted, response);
+    response.send(code, accepted.contentType, await encodeObject(result.object, accepted, table));
+  }
+
+  #table(target: Target, accepted: Accepted, response: Response): TableContext {
+    const include = accepted.as === 'Table' ? includeObject(response.exchange.query.get('includeObject')) : 'None';
+    return { printer: this.#options.printer, resource: target.resource, accepted, include };
+  }
+}
+
+const APPLY = 'application/apply-patch+yaml';
+const PATCH_TYPES: readonly string[] = [
+  'application/json-patch+json',
+  'application/merge-patch+json',
+  'application/strategic-merge-patch+json',
+  APPLY,
+];
+
+function invalidPatchOptions(field: string, reason: FieldErrorReason, message: string): StatusError {
+  return invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field, reason, message }]);
+}
+
+async function parsePatch(bytes: Buffer, yaml: boolean, kind: string): Promise<unknown> {
+  if (yaml) return (await parseBody(bytes, 'yaml', kind)).value;
+  try {
+    return parseJson(bytes);
+  } catch (error) {
+    throw badRequest(`error decoding patch: ${(error as Error).message}`, error);
+  }
+}
+
+function withoutTransform(accepted: Accepted): Accepted {
+  return accepted.as === undefined ? accepted : PLAIN_JSON;
+}
+
+export function methodNotAllowed(): StatusError {
+  return new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
+}
+
+/** What the path names; undefined: nothing is served there. Throws MethodNotAllowed. */
+export function targetOf(row: Resource, info: RequestInfo): Target | undefined {
+  const { namespace, name, subresource, verb } = info;
+  const ofNamespaces = row.resource === 'namespaces' && row.group === '';
+  if (!row.namespaced && namespace !== '' && !ofNamespaces) return undefined;
+  const named = name !== '' && verb !== 'list' && verb !== 'watch';
+  if (row.namespaced && namespace === '' && named) return undefined;
+  const sub = subresource === '' ? undefined : row.subresources.get(subresource);
+  if (subresource !== '' && !sub) return undefined;
+  const verbs = sub ? sub.verbs : row.verbs;
+  if (!verbs.includes(verb)) throw methodNotAllowed();
+  if (verb === 'create' && row.namespaced && namespace === '') throw methodNotAllowed();
+  if (verb === 'create' && !sub && name !== '') throw methodNotAllowed();
+  return {
+    resource: row,
+    ...(row.namespaced && namespace !== '' && { namespace }),
+    ...(name !== '' && { name }),
+    ...(sub && { subresource }),
+  };
+}

@@ -1,0 +1,86 @@
+// What every response carries, and how refusals are answered.
+
+import { promisify } from 'node:util';
+import { constants, gzip } from 'node:zlib';
+import type { StatusError } from '../../machinery/status.ts';
+import { asStatusError, encodeValue } from './encode.ts';
+import type { Exchange, ResponseHeaders } from './exchange.ts';
+import { type Accepted, negotiate, PLAIN_JSON } from './media.ts';
+
+/** Bodies above this are compressed for clients that take it, as upstream. */
+export const GZIP_THRESHOLD_BYTES = 128 * 1024;
+/** Warnings beyond this many are dropped. */
+const WARNING_LIMIT = 100;
+
+const compress = promisify(gzip);
+
+/** An exchange with the headers gathered for its answer. */
+export class Response {
+  readonly exchange: Exchange;
+  readonly #auditId: string;
+  readonly #warnings: string[] = [];
+  /** The code sent, once it has been. */
+  code = 0;
+
+  constructor(exchange: Exchange, auditId: string) {
+    this.exchange = exchange;
+    this.#auditId = auditId;
+  }
+
+  warn(text: string): void {
+    if (this.#warnings.length < WARNING_LIMIT) this.#warnings.push(`299 - "${text.replace(/[\\"]/g, '\\$&')}"`);
+  }
+
+  headers(contentType: string): ResponseHeaders {
+    return {
+      'audit-id': this.#auditId,
+      'cache-control': 'no-cache, private',
+      'content-type': contentType,
+      ...(this.#warnings.length > 0 && { warning: this.#warnings.map(headerText) }),
+    };
+  }
+
+  send(code: number, contentType: string, body: Buffer | string, further: ResponseHeaders = {}): void {
+    this.code = code;
+    this.exchange.respond(code, { ...this.headers(contentType), ...further }, body);
+  }
+
+  /** Sends a body that may be big, compressed if that is worth it. */
+  async sendBig(code: number, contentType: string, body: Buffer): Promise<void> {
+    const worth = body.length > GZIP_THRESHOLD_BYTES && /\bgzip\b/.test(this.exchange.header('accept-encoding') ?? '');
+    if (!worth) return this.send(code, contentType, body);
+    const zipped = await compress(body, { level: constants.Z_BEST_SPEED });
+    this.send(code, contentType, zipped, { 'content-encoding': 'gzip', vary: 'Accept-Encoding' });
+  }
+
+  async sendValue(code: number, value: unknown, accepted: Accepted = PLAIN_JSON): Promise<void> {
+    this.send(code, accepted.contentType, await encodeValue(value, accepted));
+  }
+
+  async sendError(error: unknown): Promise<void> {
+    if (this.exchange.responded) return;
+    const refusal = asStatusError(error);
+    const accepted = acceptedFor(this.exchange);
+    this.send(refusal.code, accepted.contentType, await encodeValue(refusal.status, accepted), retryAfter(refusal));
+  }
+}
+
+function retryAfter(refusal: StatusError): ResponseHeaders {
+  const seconds = refusal.details?.retryAfterSeconds;
+  return seconds === undefined || seconds === 0 ? {} : { 'retry-after': seconds };
+}
+
+/** Header values are Latin-1; other characters are left out rather than the whole answer. */
+function headerText(text: string): string {
+  return text.replace(/[^\t\x20-\x7e]/g, '?');
+}
+
+/** A client that asks for what we do not have still gets its refusal, in JSON. */
+function acceptedFor(exchange: Exchange): Accepted {
+  try {
+    const { encoding, contentType } = negotiate(exchange.header('accept'));
+    return { encoding, contentType };
+  } catch {
+    return PLAIN_JSON;
+  }
+}

@@ -1,0 +1,42 @@
+import type { Writable } from 'node:stream';
+import type { BodySink } from './exchange.ts';
+
+/** A response body on a writable stream. Writing to one whose client is gone does nothing. */
+export class StreamSink implements BodySink {
+  readonly #stream: Writable;
+
+  constructor(stream: Writable) {
+    this.#stream = stream;
+  }
+
+  get buffered(): number {
+    return this.#stream.writableLength;
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#stream.destroyed || this.#stream.writableEnded) return false;
+    return this.#stream.write(chunk);
+  }
+
+  drained(): Promise<void> {
+    const stream = this.#stream;
+    if (stream.destroyed || !stream.writableNeedDrain) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        stream.off('drain', done);
+        stream.off('close', done);
+        resolve();
+      };
+      stream.on('drain', done);
+      stream.on('close', done);
+    });
+  }
+
+  end(): void {
+    if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end();
+  }
+
+  destroy(): void {
+    this.#stream.destroy();
+  }
+}

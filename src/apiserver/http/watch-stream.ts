@@ -1,0 +1,144 @@
+// A watch as a stream of frames. A frame is made once for each object and representation, and a batch once for all the
+// watchers that receive the same one.
+import { stringifyJson } from '../../api/json.ts';
+import { apiVersionOf } from '../../api/tables.ts';
+import type { WatchDelivery, WatchSink } from '../contract.ts';
+import { statusOf } from './encode.ts';
+import type { BodySink } from './exchange.ts';
+import type { Accepted } from './media.ts';
+import { partialMetadata, type TableContext, tableOf } from './table.ts';
+
+/** A watcher whose client has left this much unread when there is more to send is cut off: it begins again with a list. */
+export const WATCH_SEND_BUFFER_BYTES = 16 * 1024 * 1024;
+
+/** Events joined into one buffer at most: beyond it are the first states of a large collection, which nobody shares. */
+const MAX_SHARED_EVENTS = 512;
+
+export interface WatchStreamOptions {
+  readonly sink: BodySink;
+  readonly accepted: Accepted;
+  readonly table: TableContext;
+  /** Called with the number of events of each batch sent. */
+  readonly sent: (events: number) => void;
+  readonly ended: () => void;
+}
+
+/** Sends what it is given until the watch ends. */
+export function watchStream(options: WatchStreamOptions): WatchSink {
+  const { sink, table, sent, ended } = options;
+  const { apiVersion, kind } = { apiVersion: apiVersionOf(table.resource), kind: table.resource.kind };
+  const representation = representationOf(options, `${apiVersion}/${kind}`);
+  let over = false;
+  const finish = (how: () => void): void => {
+    if (over) return;
+    over = true;
+    how();
+    ended();
+  };
+  return {
+    deliver(batch) {
+      if (over || batch.length === 0) return;
+      if (sink.buffered > WATCH_SEND_BUFFER_BYTES) return finish(() => sink.destroy());
+      if (batch.length <= MAX_SHARED_EVENTS) sink.write(representation(batch));
+      else
+        for (let i = 0; i < batch.length; i += MAX_SHARED_EVENTS) {
+          sink.write(representation(batch.slice(i, i + MAX_SHARED_EVENTS)));
+        }
+      sent(batch.length);
+    },
+    end(error) {
+      finish(() => {
+        if (error) sink.write(Buffer.from(`${JSON.stringify({ type: 'ERROR', object: statusOf(error) })}\n`));
+        sink.end();
+      });
+    },
+  };
+}
+
+type Batch = readonly WatchDelivery[];
+
+function representationOf({ accepted, table }: WatchStreamOptions, gvk: string): (batch: Batch) => Buffer {
+  if (accepted.as === undefined) return (batch) => sharedBatch(batch, gvk, (delivery) => objectFrame(delivery, gvk));
+  if (accepted.as === 'Table') return tableFrames(table);
+  const form = `partial ${accepted.metaVersion}`;
+  return (batch) => sharedBatch(batch, form, (delivery) => partialFrame(delivery, accepted));
+}
+
+type Forms = Map<string, Buffer>;
+/** Frames and joined batches in the forms asked for so far; they live as long as the cache hands the delivery around. */
+const made = new WeakMap<Batch | WatchDelivery, Forms>();
+
+function once(of: Batch | WatchDelivery, form: string, make: () => Buffer): Buffer {
+  const forms: Forms = made.get(of) ?? new Map();
+  const known = forms.get(form);
+  if (known) return known;
+  const buffer = make();
+  made.set(of, forms.set(form, buffer));
+  return buffer;
+}
+
+/** The batch as one buffer, shared by every watcher that gets the same batch in the same form. */
+function sharedBatch(batch: Batch, form: string, frame: (delivery: WatchDelivery) => Buffer): Buffer {
+  const shared = (delivery: WatchDelivery): Buffer => once(delivery, form, () => frame(delivery));
+  if (batch.length === 1) return shared(batch[0]!);
+  return once(batch, form, () => Buffer.concat(batch.map(shared)));
+}
+
+function framed(type: string, json: Buffer): Buffer {
+  const opening = `{"type":"${type}","object":`;
+  const frame = Buffer.allocUnsafe(opening.length + json.length + 2);
+  let at = frame.write(opening, 'latin1');
+  at += json.copy(frame, at);
+  frame.write('}\n', at, 'latin1');
+  return frame;
+}
+
+function objectFrame(delivery: WatchDelivery, gvk: string): Buffer {
+  if (delivery.type === 'BOOKMARK') return bookmark(delivery, gvk);
+  return framed(delivery.type, delivery.object.bytes);
+}
+
+type Bookmark = Extract<WatchDelivery, { type: 'BOOKMARK' }>;
+
+const INITIAL_EVENTS_END = { 'k8s.io/initial-events-end': 'true' };
+
+function bookmarkMetadata(delivery: Bookmark): object {
+  return {
+    resourceVersion: String(delivery.revision),
+    creationTimestamp: null,
+    ...(delivery.initialEventsEnd && { annotations: INITIAL_EVENTS_END }),
+  };
+}
+
+function bookmark(delivery: Bookmark, gvk: string): Buffer {
+  const slash = gvk.lastIndexOf('/');
+  const object = { kind: gvk.slice(slash + 1), apiVersion: gvk.slice(0, slash), metadata: bookmarkMetadata(delivery) };
+  return framed('BOOKMARK', Buffer.from(JSON.stringify(object)));
+}
+
+function partialFrame(delivery: WatchDelivery, accepted: Accepted): Buffer {
+  if (delivery.type === 'BOOKMARK') {
+    return bookmark(delivery, `meta.k8s.io/${accepted.metaVersion ?? 'v1'}/PartialObjectMetadata`);
+  }
+  return framed(delivery.type, Buffer.from(stringifyJson(partialMetadata(delivery.object.object, accepted))));
+}
+
+/** Tables are printed for each watcher: its first event carries the columns. */
+function tableFrames(table: TableContext): (batch: Batch) => Buffer {
+  let first = true;
+  const frame = (delivery: WatchDelivery): Buffer => {
+    const columns = first;
+    first = false;
+    if (delivery.type !== 'BOOKMARK') {
+      const { resourceVersion } = delivery.object.object.metadata;
+      const value = tableOf([delivery.object], resourceVersion ? { resourceVersion } : {}, table, columns);
+      return framed(delivery.type, Buffer.from(stringifyJson(value)));
+    }
+    // Upstream's bookmark of a table watch is a table with one row that holds the bare object.
+    const { apiVersion, kind } = { apiVersion: apiVersionOf(table.resource), kind: table.resource.kind };
+    const row = { cells: [], object: { kind, apiVersion, metadata: bookmarkMetadata(delivery) } };
+    const value = { ...tableOf([], { resourceVersion: String(delivery.revision) }, table, columns), rows: [row] };
+    return framed('BOOKMARK', Buffer.from(JSON.stringify(value)));
+  };
+  return (batch) => Buffer.concat(batch.map(frame));
+}
