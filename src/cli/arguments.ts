@@ -1,0 +1,147 @@
+// The command line: what may be typed, and what it means. One table drives parsing and help.
+import { parseArgs } from 'node:util';
+
+interface OptionRow {
+  readonly type: 'string' | 'boolean';
+  readonly short?: string;
+  readonly help: string;
+  /** Left out of the help: used between processes. */
+  readonly hidden?: boolean;
+}
+
+export interface CommandRow {
+  readonly usage: string;
+  readonly help: string;
+  readonly options: Readonly<Record<string, OptionRow>>;
+  /** Everything after the command's name goes to another program as it is. */
+  readonly passThrough?: boolean;
+  readonly hidden?: boolean;
+}
+
+const NAME: Record<string, OptionRow> = {
+  name: { type: 'string', help: 'the cluster (default: tsukube)' },
+  'data-dir': { type: 'string', help: 'where clusters are kept (default: /var/lib/tsukube, or below your home)' },
+};
+const JSON_OUT: Record<string, OptionRow> = { json: { type: 'boolean', help: 'answer in JSON' } };
+
+export const COMMANDS: Readonly<Record<string, CommandRow>> = {
+  up: {
+    usage: 'up [options]',
+    help: 'start a cluster on this machine, in the background',
+    options: {
+      ...NAME,
+      ...JSON_OUT,
+      port: { type: 'string', help: 'of the API server (default: 6443)' },
+      'node-name': { type: 'string', help: "this machine's name in the cluster (default: its host name)" },
+      'advertise-address': {
+        type: 'string',
+        help: 'the address that clients and pods use (default: of the default route)',
+      },
+      split: { type: 'boolean', help: 'server and agent as two processes' },
+      simulated: { type: 'string', help: 'this many simulated nodes instead of a real one' },
+      profile: { type: 'string', help: 'timings: default (as Kubernetes) or fast (seconds)' },
+    },
+  },
+  down: {
+    usage: 'down [options]',
+    help: 'stop the cluster and leave nothing behind',
+    options: {
+      ...NAME,
+      ...JSON_OUT,
+      'keep-data': { type: 'boolean', help: 'keep its objects and keys for the next up' },
+    },
+  },
+  status: { usage: 'status [options]', help: 'what runs, and whether it is well', options: { ...NAME, ...JSON_OUT } },
+  logs: {
+    usage: 'logs COMPONENT [options]',
+    help: 'the log of server, agent or containerd',
+    options: {
+      ...NAME,
+      ...JSON_OUT,
+      follow: { type: 'boolean', short: 'f', help: 'go on as it grows' },
+      lines: { type: 'string', short: 'n', help: 'only the last lines (default: 100)' },
+    },
+  },
+  kubectl: { usage: 'kubectl ...', help: 'kubectl 1.36 for this cluster', options: {}, passThrough: true },
+  helm: { usage: 'helm ...', help: 'helm 4 for this cluster', options: {}, passThrough: true },
+  image: {
+    usage: 'image load FILE',
+    help: "put an image archive into the node's containerd",
+    options: { ...NAME, ...JSON_OUT },
+  },
+  install: {
+    usage: 'install',
+    help: 'install what a node needs from Debian',
+    options: { ...JSON_OUT, 'for-tests': { type: 'boolean', help: 'and what the tests need' } },
+  },
+  server: {
+    usage: 'server',
+    help: 'run the control plane here (what up starts)',
+    options: { ...NAME, agent: { type: 'boolean', help: 'and the agent in the same process' } },
+  },
+  agent: { usage: 'agent', help: 'run the agent here (what up --split starts)', options: NAME },
+  version: { usage: 'version', help: 'print the version', options: JSON_OUT },
+};
+
+/** Bad usage: printed without a stack, exit code 64. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+export interface Invocation {
+  readonly command: string;
+  readonly flags: ReadonlyMap<string, string | boolean>;
+  readonly words: readonly string[];
+}
+
+/** Reads the arguments after the program's name. Throws UsageError. `help` is a command like any other. */
+export function readArguments(args: readonly string[]): Invocation {
+  const [command = 'help', ...rest] = args;
+  if (['help', '--help', '-h'].includes(command)) return { command: 'help', flags: new Map(), words: rest };
+  if (command === '--version') return { command: 'version', flags: new Map(), words: [] };
+  const row = COMMANDS[command];
+  if (!row) throw new UsageError(`there is no command "${command}"; "tsukube help" lists them`);
+  if (row.passThrough) return { command, flags: new Map(), words: rest };
+  if (rest.includes('--help') || rest.includes('-h')) return { command: 'help', flags: new Map(), words: [command] };
+  const options = Object.fromEntries(
+    Object.entries(row.options).map(([name, { type, short }]) => [name, { type, ...(short && { short }) }]),
+  );
+  try {
+    const { values, positionals } = parseArgs({ args: rest, options, allowPositionals: true, strict: true });
+    const flags = Object.entries(values).filter((entry): entry is [string, string | boolean] => entry[1] !== undefined);
+    return { command, flags: new Map(flags), words: positionals };
+  } catch (cause) {
+    throw new UsageError(`${(cause as Error).message}; usage: tsukube ${row.usage}`, { cause });
+  }
+}
+
+/** A flag that must be a whole number from `minimum` to `maximum`; undefined when it was not given. */
+export function numberFlag(invocation: Invocation, name: string, minimum: number, maximum: number): number | undefined {
+  const value = invocation.flags.get(name);
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= minimum && number <= maximum) return number;
+  throw new UsageError(`--${name} must be a whole number from ${minimum} to ${maximum}, not "${value}"`);
+}
+
+export function stringFlag(invocation: Invocation, name: string): string | undefined {
+  const value = invocation.flags.get(name);
+  return typeof value === 'string' ? value : undefined;
+}
+
+export function helpText(command?: string): string {
+  const row = command === undefined ? undefined : COMMANDS[command];
+  if (row) {
+    const lines = Object.entries(row.options)
+      .filter(([, option]) => !option.hidden)
+      .map(([name, { type, short, help }]) => {
+        const flag = `${short ? `-${short}, ` : ''}--${name}${type === 'string' ? ' VALUE' : ''}`;
+        return `  ${flag.padEnd(28)} ${help}`;
+      });
+    return `tsukube ${row.usage}\n  ${row.help}\n\n${lines.join('\n')}\n`;
+  }
+  const lines = Object.values(COMMANDS)
+    .filter(({ hidden }) => !hidden)
+    .map(({ usage, help }) => `  ${usage.padEnd(26)} ${help}`);
+  return `tsukube: Kubernetes, whole and highly available, in TypeScript\n\n${lines.join('\n')}\n\n"tsukube COMMAND --help" says more.\n`;
+}

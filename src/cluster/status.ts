@@ -1,0 +1,95 @@
+// What runs, and whether it is well: asked of the processes and of the API, never remembered.
+
+import type { Node } from '../api/generated/types.ts';
+import { Tables } from '../api/tables.ts';
+import { httpsClient } from '../client/https.ts';
+import { accessFrom, readKubeconfig } from '../client/kubeconfig.ts';
+import { isConditionTrue } from '../machinery/meta.ts';
+import type { Host } from './host.ts';
+import type { Layout } from './layout.ts';
+import { readSettings, type Settings } from './settings.ts';
+import { type Supervised, supervised } from './supervise.ts';
+import { componentsOf } from './up.ts';
+
+export interface NodeStatus {
+  readonly name: string;
+  readonly ready: boolean;
+  readonly reason: string;
+}
+
+export interface ClusterStatus {
+  readonly name: string;
+  /** There is such a cluster on this machine, running or not. */
+  readonly exists: boolean;
+  /** Everything that was asked for runs and answers, and every node is ready. */
+  readonly ready: boolean;
+  readonly server: string | undefined;
+  readonly components: readonly Supervised[];
+  readonly nodes: readonly NodeStatus[];
+  readonly pods: number | undefined;
+  /** What is not well, in words. */
+  readonly problems: readonly string[];
+}
+
+const ASK_TIMEOUT_MS = 3000;
+
+export async function clusterStatus(host: Host, layout: Layout, signal: AbortSignal): Promise<ClusterStatus> {
+  const settings = await readSettings(layout.settings);
+  if (!settings) {
+    const problems = [`there is no cluster "${layout.name}"; start it with "tsukube up"`];
+    return {
+      name: layout.name,
+      exists: false,
+      ready: false,
+      server: undefined,
+      components: [],
+      nodes: [],
+      pods: undefined,
+      problems,
+    };
+  }
+  const components = await Promise.all(componentsOf(settings).map(({ name }) => supervised(layout, name)));
+  const problems = components.filter((c) => c.process === undefined).map((c) => `${c.component} does not run`);
+  const asked =
+    problems.length === 0 ? await ask(host, layout, settings, signal) : { nodes: [], pods: undefined, problems: [] };
+  problems.push(...asked.problems);
+  const server = `https://${settings.advertiseAddress}:${settings.port}`;
+  const { nodes, pods } = asked;
+  return { name: layout.name, exists: true, ready: problems.length === 0, server, components, nodes, pods, problems };
+}
+
+interface Asked {
+  readonly nodes: readonly NodeStatus[];
+  readonly pods: number | undefined;
+  readonly problems: readonly string[];
+}
+
+async function ask(host: Host, layout: Layout, settings: Settings, signal: AbortSignal): Promise<Asked> {
+  const access = await accessFrom(await readKubeconfig(layout.adminKubeconfig));
+  const client = httpsClient({ access, tables: new Tables(), clock: host.env.clock, requestTimeoutMs: ASK_TIMEOUT_MS });
+  try {
+    await client.request('GET', '/readyz', { signal });
+    const { items } = await client.resource('nodes').list({}, signal);
+    const pods = await client.resource('pods').list({}, signal);
+    const nodes = items.map(nodeStatus);
+    const expected = Math.max(1, settings.simulatedNodes);
+    const problems = nodes.filter((n) => !n.ready).map((n) => `node ${n.name} is not ready: ${n.reason}`);
+    if (nodes.length < expected) problems.push(`${nodes.length} of ${expected} nodes have registered`);
+    return { nodes, pods: pods.items.length, problems };
+  } catch (error) {
+    signal.throwIfAborted();
+    const text = error instanceof Error ? error.message : String(error);
+    return { nodes: [], pods: undefined, problems: [`the API server does not answer: ${text}`] };
+  } finally {
+    client.close();
+  }
+}
+
+function nodeStatus(node: Node): NodeStatus {
+  const condition = node.status?.conditions?.find((c) => c.type === 'Ready');
+  return {
+    name: node.metadata.name,
+    ready: isConditionTrue(node.status?.conditions, 'Ready'),
+    reason: condition?.message ?? condition?.reason ?? 'it has not reported yet',
+  };
+}
