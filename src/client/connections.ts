@@ -1,0 +1,298 @@
+// HTTP/2 connections to the API servers: chosen, kept, checked by ping, and given up for the next server when one fails.
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
+import { abortable } from '../lib/abort.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
+
+export interface TlsMaterial {
+  /** PEM; absent: the system's authorities. */
+  readonly ca?: string | undefined;
+  readonly certificate?: string | undefined;
+  readonly key?: string | undefined;
+  readonly insecureSkipTlsVerify?: boolean | undefined;
+  readonly tlsServerName?: string | undefined;
+}
+
+export interface ConnectionOptions {
+  /** https URLs, tried in turn: the next one when a connection fails. */
+  readonly servers: readonly string[];
+  readonly tls: TlsMaterial;
+  readonly clock: Clock;
+  /** A connection from which nothing came for this long is asked whether it lives. client-go: 30 s. */
+  readonly pingAfterMs?: number;
+  /** And given up when it does not answer within this. client-go: 15 s. */
+  readonly pingTimeoutMs?: number;
+  readonly connectTimeoutMs?: number;
+}
+
+/** The request did not get an answer. `sent` false: the server certainly has not seen it. */
+export class TransportError extends Error {
+  override name = 'TransportError';
+  readonly sent: boolean;
+  constructor(message: string, options: { cause?: unknown; sent: boolean }) {
+    super(message, { cause: options.cause });
+    this.sent = options.sent;
+  }
+}
+
+export interface WireRequest {
+  readonly method: string;
+  /** With query; below the server's own path. */
+  readonly path: string;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body?: Buffer | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface WireResponse {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** To be read to its end, or destroyed. Ends with an error when the signal aborts. */
+  readonly stream: ClientHttp2Stream;
+}
+
+/** Streams on one connection at most, whatever the server allows: a further connection is opened beyond. */
+const MAX_STREAMS = 100;
+
+/** Connections at most; beyond it requests wait in the last connection's queue. */
+const MAX_CONNECTIONS = 16;
+
+const DEFAULTS = { pingAfterMs: 30_000, pingTimeoutMs: 15_000, connectTimeoutMs: 10_000 };
+
+export class Connections {
+  readonly #options: Required<ConnectionOptions>;
+  readonly #bases: readonly URL[];
+  #open: Connection[] = [];
+  #opening: Promise<Connection> | undefined;
+  #server = 0;
+  #closed = false;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = { ...DEFAULTS, ...options };
+    this.#bases = options.servers.map((server) => new URL(server));
+    if (this.#bases.length === 0) throw new Error('at least one server is needed');
+    for (const base of this.#bases) {
+      if (base.protocol !== 'https:') throw new Error(`${base.href}: only https is supported`);
+    }
+  }
+
+  /** Rejects with a TransportError, or with the signal's reason. */
+  async request(request: WireRequest): Promise<WireResponse> {
+    const { signal } = request;
+    for (let tries = 0; ; tries++) {
+      signal.throwIfAborted();
+      const connection = await abortable(this.#connection(), signal);
+      try {
+        return await connection.request(request);
+      } catch (error) {
+        // What the server has not seen (it was going away) may go to another one.
+        if (signal.aborted || !(error instanceof TransportError) || error.sent || tries >= 2) throw error;
+      }
+    }
+  }
+
+  /** Ends every connection; requests under way fail. */
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#open) connection.close(new Error('the client was closed'));
+    this.#open = [];
+  }
+
+  async #connection(): Promise<Connection> {
+    if (this.#closed) throw new TransportError('the client is closed', { sent: false });
+    this.#open = this.#open.filter((one) => one.usable);
+    const free = this.#open.find((one) => one.streams < one.limit);
+    if (free) return free;
+    if (this.#open.length >= MAX_CONNECTIONS) {
+      return this.#open.reduce((least, one) => (one.streams < least.streams ? one : least));
+    }
+    this.#opening ??= this.#connect().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  /** A connection to the current server, or to the next that answers. */
+  async #connect(): Promise<Connection> {
+    let failure: unknown;
+    for (let tries = 0; tries < this.#bases.length; tries++) {
+      const base = this.#bases[this.#server % this.#bases.length]!;
+      const connection = new Connection(base, this.#options);
+      try {
+        await connection.opened;
+        if (this.#closed) connection.close(new Error('the client was closed'));
+        else this.#open.push(connection);
+        void connection.lost.then((failed) => this.#lost(base, failed));
+        return connection;
+      } catch (error) {
+        failure = error;
+        this.#server++;
+      }
+    }
+    const servers = this.#bases.map((base) => base.host).join(', ');
+    throw new TransportError(`cannot connect to ${servers}: ${messageOf(failure)}`, { cause: failure, sent: false });
+  }
+
+  /** A connection that broke (rather than being closed in order) makes the next server the one to try. */
+  #lost(base: URL, failed: boolean): void {
+    const current = this.#bases[this.#server % this.#bases.length];
+    if (failed && current === base) this.#server++;
+  }
+}
+
+class Connection {
+  /** Rejects when the connection cannot be made. */
+  readonly opened: Promise<void>;
+  /** Resolves when the connection has ended: true when it broke. */
+  readonly lost: Promise<boolean>;
+  streams = 0;
+  readonly #session: ClientHttp2Session;
+  readonly #base: URL;
+  readonly #options: Required<ConnectionOptions>;
+  #goingAway = false;
+  #failure: unknown;
+  #heardMs: number;
+  #timer: Timer | undefined;
+
+  constructor(base: URL, options: Required<ConnectionOptions>) {
+    this.#base = base;
+    this.#options = options;
+    const { clock, tls, connectTimeoutMs } = options;
+    this.#heardMs = clock.monotonic();
+    const session = connect(base, {
+      ...(tls.ca !== undefined && { ca: tls.ca }),
+      ...(tls.certificate !== undefined && { cert: tls.certificate }),
+      ...(tls.key !== undefined && { key: tls.key }),
+      ...(tls.tlsServerName !== undefined && { servername: tls.tlsServerName }),
+      rejectUnauthorized: !tls.insecureSkipTlsVerify,
+    });
+    this.#session = session;
+    this.lost = new Promise((resolve) => {
+      session.once('close', () => {
+        this.#timer?.cancel();
+        resolve(this.#failure !== undefined);
+      });
+    });
+    session.on('error', (error) => {
+      this.#failure ??= error;
+    });
+    session.on('goaway', () => {
+      this.#goingAway = true;
+    });
+    this.opened = new Promise((resolve, reject) => {
+      const timer = clock.timer(connectTimeoutMs, () => session.destroy(new Error('timed out while connecting')));
+      session.once('connect', () => {
+        timer.cancel();
+        session.unref();
+        resolve();
+      });
+      session.once('close', () => {
+        timer.cancel();
+        reject(this.#failure ?? new Error('the connection was closed'));
+      });
+    });
+  }
+
+  get usable(): boolean {
+    return !this.#goingAway && !this.#session.closed && !this.#session.destroyed;
+  }
+
+  get limit(): number {
+    return Math.min(MAX_STREAMS, this.#session.remoteSettings?.maxConcurrentStreams ?? MAX_STREAMS);
+  }
+
+  close(reason: Error): void {
+    this.#failure ??= reason;
+    this.#session.destroy(reason);
+  }
+
+  request({ method, path, headers, body, signal }: WireRequest): Promise<WireResponse> {
+    if (!this.usable) return Promise.reject(new TransportError('the connection is closed', { sent: false }));
+    const stream = this.#session.request(
+      {
+        ...headers,
+        [constants.HTTP2_HEADER_METHOD]: method,
+        [constants.HTTP2_HEADER_PATH]: this.#base.pathname.replace(/\/$/, '') + path,
+      },
+      { endStream: body === undefined },
+    );
+    this.#begin(stream);
+    const onAbort = (): void => {
+      stream.close(constants.NGHTTP2_CANCEL);
+      stream.destroy(asError(signal.reason));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    stream.once('close', () => signal.removeEventListener('abort', onAbort));
+    if (body !== undefined) stream.end(body);
+    return new Promise((resolve, reject) => {
+      stream.once('response', (responseHeaders) => {
+        resolve({ status: Number(responseHeaders[':status']), headers: responseHeaders, stream });
+      });
+      // Kept for the stream's life: an error after the response reaches the reader through the stream itself.
+      stream.on('error', (error) => reject(signal.aborted ? signal.reason : this.#asTransport(error, stream)));
+      stream.once('close', () => reject(this.#asTransport(undefined, stream)));
+    });
+  }
+
+  #begin(stream: ClientHttp2Stream): void {
+    if (this.streams++ === 0) {
+      this.#session.ref();
+      this.#heardMs = this.#options.clock.monotonic();
+      this.#armPing();
+    }
+    const heard = (): void => {
+      this.#heardMs = this.#options.clock.monotonic();
+    };
+    stream.on('response', heard);
+    stream.on('readable', heard);
+    stream.once('close', () => {
+      if (--this.streams > 0) return;
+      this.#timer?.cancel();
+      if (!this.#session.destroyed) this.#session.unref();
+    });
+  }
+
+  /** Asks a silent connection whether it lives, while there are streams that would wait for it. */
+  #armPing(): void {
+    const { clock, pingAfterMs } = this.#options;
+    this.#timer?.cancel();
+    const dueMs = this.#heardMs + pingAfterMs - clock.monotonic();
+    this.#timer = clock.timer(Math.max(1, dueMs), () => {
+      if (clock.monotonic() - this.#heardMs < pingAfterMs) this.#armPing();
+      else this.#ping();
+    });
+  }
+
+  #ping(): void {
+    const { clock, pingTimeoutMs } = this.#options;
+    if (this.#session.destroyed) return;
+    this.#timer = clock.timer(pingTimeoutMs, () => this.close(new Error('the server does not answer pings')));
+    this.#session.ping((error) => {
+      if (error || this.streams === 0) return;
+      this.#heardMs = clock.monotonic();
+      this.#armPing();
+    });
+  }
+
+  #asTransport(error: unknown, stream: ClientHttp2Stream): TransportError {
+    // REFUSED_STREAM, and an id above a GOAWAY's last: not processed, by the protocol's own promise (RFC 9113, 8.7).
+    const sent = stream.id !== undefined && stream.rstCode !== constants.NGHTTP2_REFUSED_STREAM;
+    const cause = this.#failure ?? error;
+    return new TransportError(`request to ${this.#base.host} failed: ${messageOf(cause)}`, { cause, sent });
+  }
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
+  return error instanceof Error ? error.message : 'the stream was closed';
+}
