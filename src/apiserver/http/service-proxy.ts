@@ -1,0 +1,164 @@
+// The proxy subresources of pods, services and nodes: requests to /…/proxy/path go to /path of the thing itself.
+import type { Agent } from 'node:https';
+import { Agent as HttpsAgent } from 'node:https';
+import type { EndpointSlice, Node, Pod, Service } from '../../api/generated/types.ts';
+import type { Random } from '../../lib/random.ts';
+import { badRequest, StatusError } from '../../machinery/status.ts';
+import { type Destination, forward, forwardUpgrade, relay, returnedHeaders } from './forward.ts';
+import type { Connector } from './handler.ts';
+import { kubeletAddress, type ProxyLookups } from './kubelet-proxy.ts';
+import type { ResourceRequest } from './resource-handler.ts';
+
+export interface ServiceProxyLookups extends ProxyLookups {
+  service(namespace: string, name: string, signal: AbortSignal): Promise<Service>;
+  /** The slices of a service, as the server knows them now. */
+  endpointSlices(namespace: string, service: string): readonly EndpointSlice[];
+}
+
+export interface ServiceProxyOptions {
+  readonly lookups: ServiceProxyLookups;
+  /** For nodes: the API server's identity towards kubelets. */
+  readonly kubelet: Agent;
+  readonly random: Random;
+}
+
+/** `[scheme:]name[:port]` */
+interface ProxyName {
+  readonly scheme: 'http' | 'https';
+  readonly name: string;
+  readonly port: string;
+}
+
+type Place = Pick<Destination, 'scheme' | 'host' | 'port' | 'agent'>;
+type Locate = (asked: ProxyName, request: ResourceRequest) => Promise<Place>;
+
+/** The connectors of pods/proxy, services/proxy and nodes/proxy. */
+export function proxyConnectors(options: ServiceProxyOptions): Map<string, Connector> {
+  // Pods and services show certificates of their own making: who proxies to them by https cannot check them, as upstream.
+  const unchecked = new HttpsAgent({ rejectUnauthorized: false });
+  const { lookups } = options;
+  const toPod: Locate = async (asked, { target, ctx }) => {
+    const pod = await lookups.pod(target.namespace ?? '', asked.name, ctx.signal);
+    return { scheme: asked.scheme, host: podAddress(pod), port: podPort(pod, asked.port), agent: unchecked };
+  };
+  const toService: Locate = async (asked, { target, ctx }) => {
+    const namespace = target.namespace ?? '';
+    const service = await lookups.service(namespace, asked.name, ctx.signal);
+    const slices = lookups.endpointSlices(namespace, asked.name);
+    return { scheme: asked.scheme, ...servicePlace(service, slices, asked.port, options.random), agent: unchecked };
+  };
+  const toNode: Locate = async (asked, { ctx }) => {
+    const node: Node = await lookups.node(asked.name, ctx.signal);
+    const { host, port } = kubeletAddress(node);
+    return { scheme: 'https', host, port: asked.port === '' ? port : Number(asked.port), agent: options.kubelet };
+  };
+  return new Map([
+    ['pods/proxy', proxy(toPod)],
+    ['services/proxy', proxy(toService)],
+    ['nodes/proxy', proxy(toNode)],
+  ]);
+}
+
+function proxy(locate: Locate): Connector {
+  return async (request) => {
+    const { info, response } = request;
+    const { exchange } = response;
+    const prefix = proxyPrefix(info.path);
+    const rest = exchange.path.slice(prefix.length);
+    const search = exchange.rawQuery === '' ? '' : `?${exchange.rawQuery}`;
+    // Relative links of the answer only work below a slash.
+    if (rest === '' && (exchange.method === 'GET' || exchange.method === 'HEAD') && !exchange.upgrade) {
+      return response.send(301, 'text/plain', '', { location: `${exchange.path}/${search}` });
+    }
+    const place = await locate(parseProxyName(info.name), request);
+    const destination: Destination = { ...place, path: `${rest === '' ? '/' : rest}${search}` };
+    if (exchange.upgrade) return forwardUpgrade(response, onlyHttpsAgent(destination));
+    const host = exchange.header('host') ?? exchange.header(':authority') ?? '';
+    const further = { 'x-forwarded-uri': exchange.path, 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
+    const answer = await forward(exchange, onlyHttpsAgent(destination), further);
+    await relay(answer, response, rebased(returnedHeaders(answer), prefix, destination));
+  };
+}
+
+/** An agent's kind must be the request's. */
+function onlyHttpsAgent(destination: Destination): Destination {
+  if (destination.scheme === 'https') return destination;
+  const { agent: _, ...plain } = destination;
+  return plain;
+}
+
+/** The path up to and including `/proxy`: …/namespaces/NS/pods/NAME/proxy, or …/nodes/NAME/proxy. */
+function proxyPrefix(path: string): string {
+  const parts = path.split('/');
+  // "", api, v1, namespaces, NS, resource, NAME, proxy
+  const length = parts[3] === 'namespaces' ? 8 : 6;
+  return parts.slice(0, length).join('/');
+}
+
+/** Redirects within the thing stay within its proxy path. */
+function rebased(headers: ReturnType<typeof returnedHeaders>, prefix: string, { scheme, host, port }: Destination) {
+  const { location } = headers;
+  if (typeof location !== 'string') return headers;
+  const base = new URL(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`);
+  const target = URL.canParse(location, base) ? new URL(location, base) : undefined;
+  if (!target || target.host !== base.host) return headers;
+  return { ...headers, location: `${prefix}${target.pathname}${target.search}${target.hash}` };
+}
+
+export function parseProxyName(text: string): ProxyName {
+  const parts = text.split(':');
+  if (parts.length > 3) throw badRequest(`invalid proxy name ${JSON.stringify(text)}`);
+  if (parts.length === 3) {
+    const [scheme = '', name = '', port = ''] = parts;
+    if (scheme !== '' && scheme !== 'http' && scheme !== 'https')
+      throw badRequest(`invalid scheme ${JSON.stringify(scheme)}`);
+    return { scheme: scheme === 'https' ? 'https' : 'http', name, port };
+  }
+  const [name = '', port = ''] = parts;
+  return { scheme: 'http', name, port };
+}
+
+function podAddress(pod: Pod): string {
+  const address = pod.status?.podIP;
+  if (!address) throw new StatusError('ServiceUnavailable', 'address not allowed');
+  return address;
+}
+
+function podPort(pod: Pod, asked: string): number {
+  if (/^\d+$/.test(asked)) return Number(asked);
+  const ports = (pod.spec?.containers ?? []).flatMap((container) => container.ports ?? []);
+  const found = asked === '' ? ports[0] : ports.find((port) => port.name === asked);
+  if (!found && asked !== '') throw badRequest(`pod ${pod.metadata.name} has no port named ${JSON.stringify(asked)}`);
+  return found?.containerPort ?? 80;
+}
+
+function servicePlace(
+  service: Service,
+  slices: readonly EndpointSlice[],
+  asked: string,
+  random: Random,
+): { host: string; port: number } {
+  const { name } = service.metadata;
+  const ports = service.spec?.ports ?? [];
+  const port =
+    asked === '' && ports.length === 1
+      ? ports[0]
+      : ports.find((one) => one.name === asked || String(one.port) === asked);
+  const none = new StatusError('ServiceUnavailable', `no endpoints available for service ${JSON.stringify(name)}`);
+  if (!port)
+    throw asked === '' && ports.length !== 0
+      ? none
+      : new StatusError(
+          'ServiceUnavailable',
+          `no service port ${JSON.stringify(asked)} found for service ${JSON.stringify(name)}`,
+        );
+  const places = slices.flatMap((slice) => {
+    const target = slice.ports?.find((one) => (one.name ?? '') === (port.name ?? ''))?.port;
+    if (target === undefined) return [];
+    const ready = (slice.endpoints ?? []).filter((endpoint) => endpoint.conditions?.ready !== false);
+    return ready.flatMap((endpoint) => endpoint.addresses.map((host) => ({ host, port: target })));
+  });
+  const chosen = places[Math.floor(random.next() * places.length)];
+  if (!chosen) throw none;
+  return chosen;
+}
