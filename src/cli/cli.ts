@@ -1,0 +1,189 @@
+// The commands: from what was typed to what is done and printed.
+import { join } from 'node:path';
+import { runAgentProcess } from '../cluster/agent.ts';
+import { down } from '../cluster/down.ts';
+import { clustersDirectory, type Host, Progress } from '../cluster/host.ts';
+import { loadImage } from '../cluster/images.ts';
+import { type Layout, layoutOf } from '../cluster/layout.ts';
+import { logFiles, printLog } from '../cluster/logs.ts';
+import { installPackages, missingPackages, NODE_PACKAGES, TEST_PACKAGES } from '../cluster/packages.ts';
+import { runServerProcess } from '../cluster/server.ts';
+import { type ClusterStatus, clusterStatus } from '../cluster/status.ts';
+import { runTool } from '../cluster/tools.ts';
+import { up } from '../cluster/up.ts';
+import { helpText, type Invocation, numberFlag, readArguments, stringFlag, UsageError } from './arguments.ts';
+
+/** Exit codes: 0 done, 1 failed, 64 bad usage (sysexits EX_USAGE). */
+export async function runCommand(host: Host, args: readonly string[], signal: AbortSignal): Promise<number> {
+  try {
+    const invocation = readArguments(args);
+    return await HANDLERS[invocation.command]!(host, invocation, signal);
+  } catch (error) {
+    if (signal.aborted) return 130;
+    if (error instanceof UsageError) {
+      host.err(`tsukube: ${error.message}\n`);
+      return 64;
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    const cause = error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : '';
+    if (args.includes('--json')) host.out(`${JSON.stringify({ error: message + cause })}\n`);
+    else host.err(`tsukube: ${message}${cause}\n`);
+    return 1;
+  }
+}
+
+type Handler = (host: Host, invocation: Invocation, signal: AbortSignal) => Promise<number>;
+
+const HANDLERS: Readonly<Record<string, Handler>> = {
+  help: async (host, { words }) => {
+    host.out(helpText(words[0]));
+    return 0;
+  },
+  version: async (host, invocation) => {
+    print(
+      host,
+      invocation,
+      { version: VERSION, kubernetes: KUBERNETES },
+      `tsukube ${VERSION} (Kubernetes ${KUBERNETES})`,
+    );
+    return 0;
+  },
+  up: async (host, invocation, signal) => {
+    const profile = stringFlag(invocation, 'profile');
+    if (profile !== undefined && profile !== 'default' && profile !== 'fast') {
+      throw new UsageError(`--profile must be default or fast, not "${profile}"`);
+    }
+    const layout = layoutFor(host, invocation);
+    const json = invocation.flags.get('json') === true;
+    const result = await up(
+      host,
+      layout,
+      {
+        port: numberFlag(invocation, 'port', 1, 65535),
+        nodeName: stringFlag(invocation, 'node-name'),
+        advertiseAddress: stringFlag(invocation, 'advertise-address'),
+        split: invocation.flags.get('split') === true ? true : undefined,
+        simulatedNodes: numberFlag(invocation, 'simulated', 0, 5000),
+        profile,
+      },
+      json,
+      signal,
+    );
+    print(host, invocation, result, readyText(result.status, result.kubeconfig, result.context));
+    return 0;
+  },
+  down: async (host, invocation, signal) => {
+    const json = invocation.flags.get('json') === true;
+    const keepData = invocation.flags.get('keep-data') === true;
+    const result = await down(host, layoutFor(host, invocation), { keepData }, new Progress(host, json), signal);
+    const text = result.existed
+      ? `Cluster "${result.name}" is down${keepData ? '; its data is kept' : ''}.`
+      : `There is no cluster "${result.name}".`;
+    print(host, invocation, result, text);
+    return 0;
+  },
+  status: async (host, invocation, signal) => {
+    const status = await clusterStatus(host, layoutFor(host, invocation), signal);
+    print(host, invocation, status, statusText(status));
+    return status.ready ? 0 : 1;
+  },
+  logs: async (host, invocation, signal) => {
+    const files = await logFiles(layoutFor(host, invocation));
+    const names = [...files.keys()].sort().join(', ') || 'none';
+    const [component, ...more] = invocation.words;
+    if (component === undefined || more.length > 0) throw new UsageError(`name one component: ${names}`);
+    const file = files.get(component);
+    if (!file) throw new UsageError(`there is no log of "${component}"; there are: ${names}`);
+    const lines = numberFlag(invocation, 'lines', 0, 1_000_000) ?? 100;
+    await printLog(host, file, { lines, follow: invocation.flags.get('follow') === true }, signal);
+    return 0;
+  },
+  kubectl: (host, { words }, signal) => runTool(host, 'kubectl', words, defaultLayout(host).adminKubeconfig, signal),
+  helm: (host, { words }, signal) => runTool(host, 'helm', words, defaultLayout(host).adminKubeconfig, signal),
+  image: async (host, invocation, signal) => {
+    const [verb, file, ...more] = invocation.words;
+    if (verb !== 'load' || file === undefined || more.length > 0)
+      throw new UsageError('usage: tsukube image load FILE');
+    const names = await loadImage(layoutFor(host, invocation), file, signal);
+    print(host, invocation, { loaded: names }, names.map((name) => `loaded ${name}`).join('\n'));
+    return 0;
+  },
+  install: async (host, invocation, signal) => {
+    const tests = invocation.flags.get('for-tests') === true ? TEST_PACKAGES : [];
+    const missing = await missingPackages([...NODE_PACKAGES, ...tests]);
+    if (missing.length > 0) {
+      const progress = new Progress(host, invocation.flags.get('json') === true);
+      await progress.step(`installing ${missing.join(', ')}`, () => installPackages(missing, signal));
+    }
+    print(
+      host,
+      invocation,
+      { installed: missing },
+      missing.length === 0 ? 'Everything is there.' : `Installed ${missing.join(', ')}.`,
+    );
+    return 0;
+  },
+  server: async (host, invocation, signal) => {
+    await runServerProcess(
+      host,
+      layoutFor(host, invocation),
+      { withAgent: invocation.flags.get('agent') === true },
+      signal,
+    );
+    return 0;
+  },
+  agent: async (host, invocation, signal) => {
+    await runAgentProcess(host, layoutFor(host, invocation), signal);
+    return 0;
+  },
+};
+
+export const VERSION = '0.1.0';
+export const KUBERNETES = 'v1.36.0';
+
+function defaultLayout(host: Host): Layout {
+  return layoutOf(
+    host.environment.TSUKUBE_DATA_DIR ?? clustersDirectory(host),
+    host.environment.TSUKUBE_NAME ?? 'tsukube',
+  );
+}
+
+function layoutFor(host: Host, invocation: Invocation): Layout {
+  const name = stringFlag(invocation, 'name') ?? host.environment.TSUKUBE_NAME ?? 'tsukube';
+  if (!/^[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?$/.test(name)) {
+    throw new UsageError(`--name must be at most 30 lower case letters, digits and dashes, not "${name}"`);
+  }
+  const base = stringFlag(invocation, 'data-dir') ?? host.environment.TSUKUBE_DATA_DIR ?? clustersDirectory(host);
+  return layoutOf(join(base), name);
+}
+
+function print(host: Host, invocation: Invocation, value: unknown, text: string): void {
+  host.out(invocation.flags.get('json') === true ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
+}
+
+function readyText(status: ClusterStatus, kubeconfig: string, context: string): string {
+  const nodes = status.nodes.map((n) => n.name).join(', ');
+  return `
+Cluster "${status.name}" is ready at ${status.server} with ${status.nodes.length} node${status.nodes.length === 1 ? '' : 's'}: ${nodes}
+Kubeconfig: ${kubeconfig}, and context "${context}" in your own.
+
+Now try:
+  ./tsukube kubectl get nodes
+  ./tsukube kubectl create deployment web --image=IMAGE --replicas=3
+  ./tsukube status
+  ./tsukube down`;
+}
+
+function statusText(status: ClusterStatus): string {
+  if (!status.exists) return status.problems.join('\n');
+  const lines = [`cluster   ${status.name}  ${status.ready ? 'ready' : 'NOT READY'}  ${status.server ?? ''}`];
+  for (const { component, process, supervisor } of status.components) {
+    const state = process === undefined ? (supervisor === undefined ? 'not running' : 'restarting') : `pid ${process}`;
+    lines.push(`${component.padEnd(9)} ${state}`);
+  }
+  for (const node of status.nodes)
+    lines.push(`node      ${node.name}  ${node.ready ? 'ready' : `not ready: ${node.reason}`}`);
+  if (status.pods !== undefined) lines.push(`pods      ${status.pods}`);
+  for (const problem of status.problems) lines.push(`problem   ${problem}`);
+  return lines.join('\n');
+}

