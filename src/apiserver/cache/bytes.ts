@@ -1,0 +1,30 @@
+// Stored bytes carry no resourceVersion: the revision of the write that stored them is put in when they are read.
+import type { Revision } from '../../store/contract.ts';
+
+/** Nothing before it holds this run of bytes: within a JSON string its quotes would be escaped. */
+const METADATA = Buffer.from('"metadata":{');
+const CLOSING_BRACE = 0x7d;
+
+/** A copy of an object's JSON with `"resourceVersion":"N"` as the first member of its metadata. */
+export function withRevision(stored: Buffer, revision: Revision): Buffer {
+  const found = stored.indexOf(METADATA);
+  if (found === -1) throw new Error('the stored value is no object: it has no metadata');
+  const at = found + METADATA.length;
+  const empty = stored[at] === CLOSING_BRACE;
+  const text = `"resourceVersion":"${revision}"${empty ? '' : ','}`;
+  const bytes = Buffer.allocUnsafe(stored.length + text.length);
+  stored.copy(bytes, 0, 0, at);
+  bytes.write(text, at, 'latin1');
+  stored.copy(bytes, at + text.length, at);
+  return bytes;
+}
+
+/** One line of a JSON watch stream. */
+export function frameOf(type: string, object: Buffer): Buffer {
+  const start = `{"type":"${type}","object":`;
+  const frame = Buffer.allocUnsafe(start.length + object.length + 2);
+  frame.write(start, 0, 'latin1');
+  object.copy(frame, start.length);
+  frame.write('}\n', start.length + object.length, 'latin1');
+  return frame;
+}

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { withRevision } from './bytes.ts';
+import { storedObject, watchFrame } from './cached-object.ts';
+
+const POD = '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"ns","labels":{"x":"y"}},"spec":{}}';
+
+function object(text = POD, revision = 42): ReturnType<typeof storedObject> {
+  return storedObject({ key: '/registry/pods/ns/a', value: Buffer.from(text), revision });
+}
+
+test('the revision is put in as the first member of the metadata', () => {
+  const text = (stored: string): string => withRevision(Buffer.from(stored), 1234).toString();
+  assert.equal(text(POD), POD.replace('"metadata":{', '"metadata":{"resourceVersion":"1234",'));
+  assert.equal(text('{"metadata":{}}'), '{"metadata":{"resourceVersion":"1234"}}');
+  const tricky = '{"kind":"\\"metadata\\":{","metadata":{"name":"é\u{1f600}"},"x":{"metadata":{"name":"b"}}}';
+  assert.deepEqual(JSON.parse(text(tricky)), {
+    kind: '"metadata":{',
+    metadata: { resourceVersion: '1234', name: 'é\u{1f600}' },
+    x: { metadata: { name: 'b' } },
+  });
+  assert.throws(() => text('["x"]'), /no object/);
+});
+
+test('bytes and object are made once and agree', () => {
+  const cached = object();
+  assert.equal(cached.object.metadata.resourceVersion, '42');
+  assert.equal(cached.namespace, 'ns');
+  assert.equal(cached.name, 'a');
+  assert.equal(cached.bytes, cached.bytes);
+  assert.equal(cached.object, cached.object);
+  assert.deepEqual(JSON.parse(cached.bytes.toString()), cached.object);
+});
+
+test('a change of a shared object throws under test', () => {
+  const { labels } = object().object.metadata;
+  assert.throws(() => Object.assign(labels!, { x: 'z' }), TypeError);
+});
+
+test('derived forms are made once, also when they are undefined', () => {
+  const cached = object();
+  let made = 0;
+  for (let i = 0; 3 > i; i++) cached.derived('nothing', () => void made++);
+  assert.equal(made, 1);
+});
+
+test('a watch frame is one line, shared by all watchers of a type of change', () => {
+  const cached = object();
+  const added = watchFrame({ type: 'ADDED', object: cached, revision: 42 });
+  assert.equal(added.toString(), `{"type":"ADDED","object":${cached.bytes}}\n`);
+  assert.equal(watchFrame({ type: 'ADDED', object: cached, revision: 42 }), added);
+  assert.match(watchFrame({ type: 'MODIFIED', object: cached, revision: 42 }).toString(), /^{"type":"MODIFIED",/);
+});

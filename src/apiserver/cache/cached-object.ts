@@ -1,0 +1,88 @@
+// An object as of one revision, shared by everyone who reads it: bytes, parsed form and derived forms, each made on first use.
+import { parseJson } from '../../api/json.ts';
+import type { KubeObject } from '../../api/object.ts';
+import type { Revision, Stored } from '../../store/contract.ts';
+import type { CachedObject, WatchDelivery } from '../contract.ts';
+import { frameOf, withRevision } from './bytes.ts';
+
+/** Under test a change of a shared object throws where it is made. */
+const FREEZE =
+  process.env.TSUKUBE_FREEZE === '1' || process.env.NODE_ENV === 'test' || process.env.NODE_TEST_CONTEXT !== undefined;
+
+/** The object of a store's entry. */
+export function storedObject(stored: Stored): CachedObject {
+  return new StoredObject(stored.key, stored.value, stored.revision);
+}
+
+export class StoredObject implements CachedObject {
+  readonly key: string;
+  readonly name: string;
+  readonly revision: Revision;
+  /** As stored until the first use, with the revision from then on. */
+  #bytes: Buffer;
+  #spliced = false;
+  #object: KubeObject | undefined;
+  #derived: Map<string, unknown> | undefined;
+
+  constructor(key: string, value: Buffer, revision: Revision) {
+    this.key = key;
+    this.name = key.slice(key.lastIndexOf('/') + 1);
+    this.revision = revision;
+    this.#bytes = value;
+  }
+
+  get namespace(): string | undefined {
+    return this.object.metadata.namespace;
+  }
+
+  get bytes(): Buffer {
+    if (!this.#spliced) {
+      this.#bytes = withRevision(this.#bytes, this.revision);
+      this.#spliced = true;
+    }
+    return this.#bytes;
+  }
+
+  get object(): KubeObject {
+    if (!this.#object) {
+      const parsed = parseJson(this.bytes) as unknown as KubeObject;
+      if (FREEZE) deepFreeze(parsed);
+      this.#object = parsed;
+    }
+    return this.#object;
+  }
+
+  derived<T>(form: string, make: (self: CachedObject) => T): T {
+    this.#derived ??= new Map();
+    if (this.#derived.has(form)) return this.#derived.get(form) as T;
+    const made = make(this);
+    this.#derived.set(form, made);
+    return made;
+  }
+}
+
+/** An object whose namespace is known from its key, so that it need not be parsed for it. */
+export class PlacedObject extends StoredObject {
+  readonly #namespace: string | undefined;
+
+  constructor(stored: Stored, namespace: string | undefined) {
+    super(stored.key, stored.value, stored.revision);
+    this.#namespace = namespace;
+  }
+
+  override get namespace(): string | undefined {
+    return this.#namespace;
+  }
+}
+
+/** The line that a JSON watch stream carries for a change; made once for all watchers of the object. */
+export function watchFrame(delivery: Exclude<WatchDelivery, { type: 'BOOKMARK' }>): Buffer {
+  const { type, object } = delivery;
+  return object.derived(`frame:${type}`, (self) => frameOf(type, self.bytes));
+}
+
+function deepFreeze(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  Object.freeze(value);
+  for (const member of Object.values(value)) deepFreeze(member);
+}

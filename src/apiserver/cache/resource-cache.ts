@@ -1,0 +1,148 @@
+// All objects of one resource in memory, in key order, with their newest changes and their watchers.
+import type { KubeObject } from '../../api/object.ts';
+import { invariant } from '../../lib/assert.ts';
+import type { Log } from '../../lib/log.ts';
+import { type Revision, type Stored, type StoreEvent, TooOldError } from '../../store/contract.ts';
+import { SortedEntries } from '../../store/sorted.ts';
+import type { CachedObject, Filter, ResourceCache } from '../contract.ts';
+import { PlacedObject } from './cached-object.ts';
+import { ObjectEvent } from './event.ts';
+import { History } from './history.ts';
+import { REGISTRY_ROOT } from './keys.ts';
+import { type Fields, type Matcher, matcherOf } from './matching.ts';
+import type { Progress } from './progress.ts';
+import { type WatcherOptions, Watchers } from './watchers.ts';
+
+interface Entry {
+  readonly key: string;
+  object: CachedObject;
+}
+
+export class StoredResourceCache implements ResourceCache {
+  /** Of every key; ends with a slash. */
+  readonly #root: string;
+  readonly #progress: Progress;
+  readonly #fieldsOf: (object: KubeObject) => Fields;
+  readonly #history: History;
+  readonly #watchers: Watchers;
+  #entries = new Map<string, Entry>();
+  #sorted = new SortedEntries<Entry>();
+
+  constructor(prefix: string, progress: Progress, fieldsOf: (object: KubeObject) => Fields, log: Log) {
+    this.#root = `${REGISTRY_ROOT}${prefix}/`;
+    this.#progress = progress;
+    this.#fieldsOf = fieldsOf;
+    this.#history = new History(progress.revision);
+    this.#watchers = new Watchers(this.#history, fieldsOf, log);
+  }
+
+  get revision(): Revision {
+    return this.#progress.revision;
+  }
+
+  get size(): number {
+    return this.#sorted.size;
+  }
+
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+
+  get(namespace: string | undefined, name: string): CachedObject | undefined {
+    return this.#entries.get(this.#keyOf(namespace, name))?.object;
+  }
+
+  /** With selectors, or a name without its namespace, `remaining` says only whether more follow: 1 or 0. */
+  list(
+    filter: Filter,
+    page: { after?: string; limit?: number } = {},
+  ): { items: readonly CachedObject[]; remaining: number } {
+    const { namespace, name, labels, fields } = filter;
+    const prefix = namespace === undefined ? this.#root : `${this.#root}${namespace}/`;
+    const rest = { ...(name !== undefined && { name }), ...(labels && { labels }), ...(fields && { fields }) };
+    const matches = matcherOf(rest, this.#fieldsOf);
+    if (name !== undefined && namespace !== undefined) return this.#one(filter, matches, page.after);
+    const limit = page.limit ?? Number.POSITIVE_INFINITY;
+    const items: CachedObject[] = [];
+    for (const { object } of this.#sorted.range(prefix, page.after)) {
+      if (matches && !matches(object)) continue;
+      if (items.length === limit) {
+        return { items, remaining: matches ? 1 : this.#sorted.count(prefix, items.at(-1)?.key ?? page.after) };
+      }
+      items.push(object);
+    }
+    return { items, remaining: 0 };
+  }
+
+  reached(revision: Revision, signal: AbortSignal): Promise<void> {
+    return this.#progress.reached(revision, signal);
+  }
+
+  watch(options: WatcherOptions): void {
+    this.#watchers.add(options);
+  }
+
+  /** Takes what the store holds at the beginning. */
+  load(stored: Stored, namespace: string | undefined): void {
+    invariant(!this.#entries.has(stored.key), 'a list names a key once');
+    this.#add(stored.key, new PlacedObject(stored, namespace));
+  }
+
+  /** Applies the store's next change of this resource. */
+  apply(event: StoreEvent, namespace: string | undefined): void {
+    const key = event.type === 'put' ? event.stored.key : event.key;
+    const entry = this.#entries.get(key);
+    const previous = entry?.object;
+    const is = `${key} is at ${previous?.revision}, the store had ${event.previous?.revision}`;
+    invariant(previous?.revision === event.previous?.revision, `a change follows what the cache holds: ${is}`);
+    const departed = (revision: Revision): CachedObject =>
+      new PlacedObject({ ...event.previous!, revision }, namespace);
+    let change: ObjectEvent;
+    if (event.type === 'put') {
+      const { revision } = event.stored;
+      const object = new PlacedObject(event.stored, namespace);
+      const type = previous ? 'MODIFIED' : 'ADDED';
+      change = new ObjectEvent({ type, object, previous, revision }, () => departed(revision));
+      if (entry) entry.object = object;
+      else this.#add(key, object);
+    } else {
+      const object = departed(event.revision);
+      change = new ObjectEvent({ type: 'DELETED', object, previous, revision: event.revision }, () => object);
+      this.#entries.delete(key);
+      this.#sorted.remove(key);
+    }
+    this.#history.add(change);
+    this.#watchers.dispatch(change);
+  }
+
+  /** Forgets everything; a load follows, and the end of the watches, which cannot know what came between. */
+  reset(revision: Revision): void {
+    this.#entries = new Map();
+    this.#sorted = new SortedEntries();
+    this.#history.reset(revision);
+  }
+
+  endWatches(): void {
+    this.#watchers.endAll(new TooOldError(this.#history.floor));
+  }
+
+  #one(
+    { namespace, name }: Filter,
+    matches: Matcher | undefined,
+    after: string | undefined,
+  ): { items: readonly CachedObject[]; remaining: number } {
+    const found = this.get(namespace, name!);
+    const wanted = found && !(after !== undefined && after >= found.key) && (!matches || matches(found));
+    return { items: wanted ? [found] : [], remaining: 0 };
+  }
+
+  #keyOf(namespace: string | undefined, name: string): string {
+    return namespace === undefined ? this.#root + name : `${this.#root}${namespace}/${name}`;
+  }
+
+  #add(key: string, object: CachedObject): void {
+    const entry = { key, object };
+    this.#entries.set(key, entry);
+    this.#sorted.add(entry);
+  }
+}
