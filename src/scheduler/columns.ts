@@ -1,16 +1,18 @@
 // The cluster as columns of numbers: one slot a node, one typed array an attribute. Scheduling reads arrays, not objects.
 import type { Node, Taint } from '../api/generated/types.ts';
 import { Interner } from './interner.ts';
-import { LabelColumn, MatchColumn } from './label-columns.ts';
+import { LabelColumn, MatchColumn, UsageColumn } from './label-columns.ts';
 import type { NodeMatcher } from './node-selector.ts';
 import { PodGroups } from './pod-groups.ts';
 import type { HostPort, PodInfo } from './pod-info.ts';
-import { parse } from './resources.ts';
+import { amountOf, parse } from './resources.ts';
 
 export const CPU = 0;
 export const MEMORY = 1;
 const INITIAL_CAPACITY = 64;
 const MATCH_COLUMN_LIMIT = 512;
+/** Every placement writes to each of these: few, for the templates in use. */
+const USAGE_COLUMN_LIMIT = 64;
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 const REGION_LABEL = 'topology.kubernetes.io/region';
 
@@ -51,6 +53,7 @@ export class Columns {
   #taintSetIds = new Interner(['']);
   #labels = new Map<string, LabelColumn>();
   #matches = new Map<string, MatchColumn>();
+  #usages = new Map<string, UsageColumn>();
   #order = new Int32Array(0);
   #orderStale = false;
 
@@ -106,6 +109,7 @@ export class Columns {
     for (const column of this.#labels.values()) column.set(slot, undefined);
     for (const column of this.#matches.values()) column.forget(slot);
     this.allowedPods[slot] = 0;
+    for (const column of this.#usages.values()) column.forget(slot);
     this.nodes[slot] = undefined;
     this.names[slot] = '';
     this.slots.delete(name);
@@ -153,12 +157,12 @@ export class Columns {
 
   /** A predicate's verdict on every node, worked out once for every version of a node's labels. */
   matching(matcher: NodeMatcher): MatchColumn {
-    let column = this.#matches.get(matcher.key);
-    if (column) this.#matches.delete(matcher.key);
-    else column = new MatchColumn(matcher, this.#capacity);
-    if (this.#matches.size >= MATCH_COLUMN_LIMIT) this.#matches.delete(this.#matches.keys().next().value!);
-    this.#matches.set(matcher.key, column);
-    return column;
+    return useOf(this.#matches, matcher.key, MATCH_COLUMN_LIMIT, () => new MatchColumn(matcher, this.#capacity));
+  }
+
+  /** What is known of every node's usage under this key; equal keys must mean equal functions of capacity and usage. */
+  usage(key: string): UsageColumn {
+    return useOf(this.#usages, key, USAGE_COLUMN_LIMIT, () => new UsageColumn(this.#capacity));
   }
 
   #account(info: PodInfo, slot: number, sign: 1 | -1): void {
@@ -166,6 +170,7 @@ export class Columns {
     this.nonZeroMilliCpu[slot]! += sign * info.nonZeroMilliCpu;
     this.nonZeroMemory[slot]! += sign * info.nonZeroMemory;
     this.podCount[slot]! += sign;
+    for (const column of this.#usages.values()) column.forget(slot);
   }
 
   #setAllocatable(slot: number, node: Node): void {
@@ -175,7 +180,8 @@ export class Columns {
       const id = this.resource(name);
       this.allocatable[id]![slot] = amount;
     }
-    this.allowedPods[slot] = Number(node.status?.allocatable?.pods ?? 0);
+    this.allowedPods[slot] = amountOf('pods', node.status?.allocatable?.pods ?? '0');
+    for (const column of this.#usages.values()) column.forget(slot);
   }
 
   #setTaints(slot: number, taints: readonly Taint[]): void {
@@ -244,6 +250,7 @@ export class Columns {
     for (const [name, image] of this.images) this.images.set(name, { ...image, sizes: floats(image.sizes) });
     for (const column of this.#labels.values()) column.grow(this.#capacity);
     for (const column of this.#matches.values()) column.grow(this.#capacity);
+    for (const column of this.#usages.values()) column.grow(this.#capacity);
     this.groups.grow(this.#capacity);
   }
 
@@ -262,6 +269,15 @@ export class Columns {
     }
     return order;
   }
+}
+
+/** The value under `key`, made if need be; beyond the limit the one longest unused is dropped. */
+function useOf<T>(map: Map<string, T>, key: string, limit: number, make: () => T): T {
+  const value = map.get(key) ?? make();
+  map.delete(key);
+  if (map.size >= limit) map.delete(map.keys().next().value!);
+  map.set(key, value);
+  return value;
 }
 
 function copyInto<T extends { set(from: ArrayLike<number>): void }>(target: T, from: ArrayLike<number>): T {

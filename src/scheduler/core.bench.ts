@@ -30,7 +30,7 @@ function pod(i: number): Pod {
 const selectors = new Map<string, SpreadSelector>(
   Array.from({ length: 50 }, (_, i) => {
     const selector = { matchLabels: { app: `app-${i}` } };
-    return [`app-${i}` as string, { key: JSON.stringify(selector), selector: labelSelectorFromObject(selector) }]
+    return [`app-${i}` as string, { key: JSON.stringify(selector), selector: labelSelectorFromObject(selector) }];
   }),
 );
 

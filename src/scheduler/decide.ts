@@ -103,7 +103,7 @@ function findFeasible(cycle: Cycle, options: DecideOptions, prepared: Prepared):
   const total = pool.length;
   if (total === 0) return { nodes: pool, count: 0, evaluated: 0, next: 0 };
   const wanted = feasibleNodesToFind(total, options.percentageOfNodesToScore);
-  const nodes = new Int32Array(total);
+  const nodes = new Int32Array(wanted);
   let count = 0;
   let evaluated = 0;
   let at = options.start % total;
@@ -156,15 +156,16 @@ function firstFailure(prepared: Prepared, slot: number, scratch: Int32Array): Re
   return undefined;
 }
 
-function selectNode(cycle: Cycle, options: DecideOptions, nodes: Int32Array, count: number): number {
+/** The weighted sum of all scores of each of the slots. Scores that would be the same for all may be left out. */
+export function scoreNodes(cycle: Cycle, { scores }: Profile, nodes: Int32Array, count: number): Float64Array {
   const totals = new Float64Array(count);
-  const scores = new Float64Array(count);
-  for (const { plugin, weight } of options.profile.scores) {
-    const scorer = plugin.preScore(cycle, nodes, count);
-    if (!scorer) continue;
-    scorer.score(nodes, count, scores);
-    for (let i = 0; i < count; i++) totals[i]! += weight * scores[i]!;
-  }
+  const candidates = { nodes, count, totals, scratch: new Float64Array(count) };
+  for (const { plugin, weight } of scores) plugin.preScore(cycle, nodes, count)?.add(candidates, weight);
+  return totals;
+}
+
+function selectNode(cycle: Cycle, options: DecideOptions, nodes: Int32Array, count: number): number {
+  const totals = scoreNodes(cycle, options.profile, nodes, count);
   let best = Number.NEGATIVE_INFINITY;
   let ties = 0;
   for (let i = 0; i < count; i++) {

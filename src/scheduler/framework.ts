@@ -57,9 +57,17 @@ export type PreFilterResult =
 
 export const SKIP: PreFilterResult = { kind: 'skip' };
 
+/** The feasible nodes: the first `count` of `nodes`, with their totals. `scratch` is for the scorer that has its turn. */
+export interface Candidates {
+  readonly nodes: Int32Array;
+  readonly count: number;
+  readonly totals: Float64Array;
+  readonly scratch: Float64Array;
+}
+
 export interface NodeScorer {
-  /** Writes a score from 0 to MAX_NODE_SCORE for each of the slots, already normalized. */
-  score(nodes: Int32Array, count: number, scores: Float64Array): void;
+  /** Adds `weight` times a score from 0 to MAX_NODE_SCORE, already normalized, to the total of each of the slots. */
+  add(candidates: Candidates, weight: number): void;
 }
 
 export interface Plugin {

@@ -10,6 +10,8 @@ export class LabelColumn {
   ids: Int32Array;
   /** How many nodes carry the label. */
   present = 0;
+  /** Changes whenever any node's value does. */
+  version = 0;
   #numbers = new Map<string, number>();
   #texts: (string | undefined)[];
 
@@ -29,6 +31,7 @@ export class LabelColumn {
     if (this.#texts[slot] === text) return;
     this.present += (text === undefined ? 0 : 1) - (this.#texts[slot] === undefined ? 0 : 1);
     this.#texts[slot] = text;
+    this.version++;
     this.ids[slot] = text === undefined ? 0 : this.#number(text);
     if (this.#numbers.size > STALE_FACTOR * this.ids.length) this.#renumber();
   }
@@ -88,5 +91,27 @@ export class MatchColumn {
     const verdicts = new Uint8Array(capacity);
     verdicts.set(this.#verdicts);
     this.#verdicts = verdicts;
+  }
+}
+
+/**
+ * A small number for every node that depends on nothing but the node's own capacity and usage: -1 where it is to be worked
+ * out anew. Pods come from few templates, and placing one changes one node.
+ */
+export class UsageColumn {
+  values: Int16Array;
+
+  constructor(capacity: number) {
+    this.values = new Int16Array(capacity).fill(-1);
+  }
+
+  forget(slot: number): void {
+    this.values[slot] = -1;
+  }
+
+  grow(capacity: number): void {
+    const values = new Int16Array(capacity).fill(-1);
+    values.set(this.values);
+    this.values = values;
   }
 }

@@ -1,5 +1,6 @@
 // Pods counted by who they are: how many pods that a selector means stand on each node, kept up to date pod by pod.
 import type { AffinityTerm, Labels, NamespaceLabels } from './affinity-term.ts';
+import type { LabelColumn } from './label-columns.ts';
 import type { PodInfo } from './pod-info.ts';
 
 /** Pods alike to every selector. */
@@ -16,6 +17,14 @@ export interface PodCounter {
   readonly matches: (group: PodGroup) => boolean;
   counts: Int32Array;
   total: number;
+  /** Sums by label value, for the labels asked for; as good as the label's version. */
+  readonly domains: DomainSums[];
+}
+
+interface DomainSums {
+  readonly column: LabelColumn;
+  version: number;
+  sums: Float64Array;
 }
 
 export type TermKind = 'requiredAntiAffinity' | 'requiredAffinity' | 'preferredAffinity' | 'preferredAntiAffinity';
@@ -58,10 +67,7 @@ export class PodGroups {
       this.#groups.set(info.groupKey, group);
     }
     group.countBySlot.set(slot, (group.countBySlot.get(slot) ?? 0) + 1);
-    for (const counter of group.counters) {
-      counter.counts[slot]!++;
-      counter.total++;
-    }
+    for (const counter of group.counters) count(counter, slot, 1);
     if (info.terms) this.#carry(info, slot, 1);
   }
 
@@ -71,10 +77,7 @@ export class PodGroups {
     const left = (group.countBySlot.get(slot) ?? 0) - 1;
     if (left > 0) group.countBySlot.set(slot, left);
     else group.countBySlot.delete(slot);
-    for (const counter of group.counters) {
-      counter.counts[slot]!--;
-      counter.total--;
-    }
+    for (const counter of group.counters) count(counter, slot, -1);
     if (group.countBySlot.size === 0) this.#groups.delete(info.groupKey);
     if (info.terms) this.#carry(info, slot, -1);
   }
@@ -87,7 +90,7 @@ export class PodGroups {
       this.#counters.set(key, known);
       return known;
     }
-    const counter: PodCounter = { matches, counts: new Int32Array(this.#capacity), total: 0 };
+    const counter: PodCounter = { matches, counts: new Int32Array(this.#capacity), total: 0, domains: [] };
     for (const group of this.#groups.values()) {
       if (!matches(group)) continue;
       group.counters.add(counter);
@@ -152,6 +155,31 @@ export class PodGroups {
     carried.total += change;
     if (carried.total === 0) this.#carried.delete(key);
   }
+}
+
+function count(counter: PodCounter, slot: number, change: 1 | -1): void {
+  counter.counts[slot]! += change;
+  counter.total += change;
+  for (const { column, version, sums } of counter.domains) {
+    if (version === column.version) sums[column.ids[slot]!]! += change;
+  }
+}
+
+/** A counter's pods by the values of a label, over all nodes; kept up to date with the counter. */
+export function domainSums(counter: PodCounter, column: LabelColumn): Float64Array {
+  let domain = counter.domains.find((d) => d.column === column);
+  if (domain?.version === column.version) return domain.sums;
+  const sums = new Float64Array(column.size);
+  const { counts } = counter;
+  for (let slot = 0; slot < counts.length; slot++) if (counts[slot] !== 0) sums[column.ids[slot]!]! += counts[slot]!;
+  if (domain) {
+    domain.sums = sums;
+    domain.version = column.version;
+  } else {
+    domain = { column, version: column.version, sums };
+    counter.domains.push(domain);
+  }
+  return sums;
 }
 
 /** The counter of pods that all of `terms` mean. */

@@ -8,21 +8,25 @@ export const balancedAllocation: ScorePlugin = {
     const milliCpu = info.amounts.get('cpu') ?? 0;
     const bytes = info.amounts.get('memory') ?? 0;
     if (milliCpu === 0 && bytes === 0) return undefined;
+    const balance = (slot: number): number => {
+      const cpu = columns.allocatable[CPU]![slot]!;
+      const memory = columns.allocatable[MEMORY]![slot]!;
+      if (cpu === 0 || memory === 0) return MAX_NODE_SCORE;
+      const cpuShare = share(columns.requested[CPU]![slot]! + milliCpu, cpu);
+      const memoryShare = share(columns.requested[MEMORY]![slot]! + bytes, memory);
+      return Math.trunc((1 - Math.abs(cpuShare - memoryShare) / 2) * MAX_NODE_SCORE);
+    };
     return {
-      score: (nodes, count, scores) => {
-        const cpu = columns.allocatable[CPU]!;
-        const memory = columns.allocatable[MEMORY]!;
-        const usedCpu = columns.requested[CPU]!;
-        const usedMemory = columns.requested[MEMORY]!;
+      add: ({ nodes, count, totals }, weight) => {
+        const known = columns.usage(`balanced ${milliCpu} ${bytes}`).values;
         for (let i = 0; i < count; i++) {
           const slot = nodes[i]!;
-          const apart =
-            cpu[slot]! > 0 && memory[slot]! > 0
-              ? Math.abs(
-                  share(usedCpu[slot]! + milliCpu, cpu[slot]!) - share(usedMemory[slot]! + bytes, memory[slot]!),
-                ) / 2
-              : 0;
-          scores[i] = Math.trunc((1 - apart) * MAX_NODE_SCORE);
+          let score = known[slot]!;
+          if (score === -1) {
+            score = balance(slot);
+            known[slot] = score;
+          }
+          totals[i]! += weight * score;
         }
       },
     };

@@ -18,12 +18,12 @@ export const imageLocality: ScorePlugin = {
     const total = columns.nodeCount;
     const maximum = MAXIMUM_PER_CONTAINER * containers.length;
     return {
-      score: (nodes, count, scores) => {
+      add: ({ nodes, count, totals }, weight) => {
         for (let i = 0; i < count; i++) {
           let sum = 0;
           for (const image of images) sum += Math.floor(image.sizes[nodes[i]!]! * (image.nodes / total));
           const bounded = Math.min(maximum, Math.max(MINIMUM, sum));
-          scores[i] = Math.floor((MAX_NODE_SCORE * (bounded - MINIMUM)) / (maximum - MINIMUM));
+          totals[i]! += weight * Math.floor((MAX_NODE_SCORE * (bounded - MINIMUM)) / (maximum - MINIMUM));
         }
       },
     };

@@ -2,6 +2,7 @@ import type { AffinityTerm, NamespaceLabels } from '../affinity-term.ts';
 import { type ClusterEvent, podOf } from '../cluster-events.ts';
 import type { Columns } from '../columns.ts';
 import {
+  type Candidates,
   type Cycle,
   type FilterPlugin,
   MAX_NODE_SCORE,
@@ -13,7 +14,7 @@ import {
   SKIP,
 } from '../framework.ts';
 import type { LabelColumn } from '../label-columns.ts';
-import { counterOfTerms } from '../pod-groups.ts';
+import { counterOfTerms, domainSums } from '../pod-groups.ts';
 import type { PodInfo } from '../pod-info.ts';
 
 export const REASON_AFFINITY = "node(s) didn't match pod affinity rules";
@@ -58,7 +59,7 @@ function wants(waiting: PodInfo, event: ClusterEvent): boolean {
   return terms.some((t) => t.byNamespaceLabels || t.matches(pod.namespace, pod.pod.metadata.labels, () => undefined));
 }
 
-/** Values of one node label with the number of pods that stand on nodes with that value. */
+/** Values of one node label with the number of pods that stand on nodes with that value; 0 stands for no value. */
 interface Domain {
   readonly column: LabelColumn;
   readonly counts: Float64Array;
@@ -83,7 +84,8 @@ function termDomain(
   topologyKey: string,
   namespaceLabels: NamespaceLabels,
 ): Domain {
-  return sumByDomain(columns, topologyKey, counterOfTerms(columns.groups, terms, namespaceLabels).counts);
+  const column = columns.label(topologyKey);
+  return { column, counts: domainSums(counterOfTerms(columns.groups, terms, namespaceLabels), column) };
 }
 
 interface NearDomains {
@@ -100,7 +102,7 @@ function affinityDomains(
   namespaceLabels: NamespaceLabels,
 ): NearDomains {
   const domains = terms.map((term) => termDomain(columns, terms, term.topologyKey, namespaceLabels));
-  const none = domains.every((domain) => domain.counts.every((count) => count === 0));
+  const none = domains.every(({ counts }) => counts.every((count, id) => id === 0 || count === 0));
   const self = terms.every((t) => t.matches(info.namespace, info.pod.metadata.labels, namespaceLabels));
   return { domains, first: none && self };
 }
@@ -151,14 +153,17 @@ class PodAffinityFilter implements NodeFilter {
     for (const { column, counts } of this.#domains.near.domains) {
       const id = column.ids[slot]!;
       if (id === 0) return false;
-      if (!(counts[id]! > 0)) found = false;
+      if (counts[id] === 0) found = false;
     }
     return found || this.#domains.near.first;
   }
 }
 
 function occupied(domains: readonly Domain[], slot: number): boolean {
-  for (const { column, counts } of domains) if (counts[column.ids[slot]!]! > 0) return true;
+  for (const { column, counts } of domains) {
+    const id = column.ids[slot]!;
+    if (id !== 0 && counts[id]! > 0) return true;
+  }
   return false;
 }
 
@@ -186,7 +191,7 @@ function preferenceScorer(columns: Columns, info: PodInfo, namespaceLabels: Name
   }
   if (sums.size === 0) return undefined;
   const domains = [...sums.values()];
-  return { score: (nodes, count, scores) => scoreDomains(domains, nodes, count, scores) };
+  return { add: (candidates, weight) => addDomains(domains, candidates, weight) };
 }
 
 function carriedWeight(kind: string, weight: number): number {
@@ -194,18 +199,18 @@ function carriedWeight(kind: string, weight: number): number {
   return kind === 'preferredAffinity' ? weight : -weight;
 }
 
-function scoreDomains(domains: readonly Domain[], nodes: Int32Array, count: number, scores: Float64Array): void {
+function addDomains(domains: readonly Domain[], { nodes, count, totals, scratch }: Candidates, weight: number): void {
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     let sum = 0;
     for (const { column, counts } of domains) sum += counts[column.ids[nodes[i]!]!]!;
-    scores[i] = sum;
+    scratch[i] = sum;
     if (sum < min) min = sum;
     if (sum > max) max = sum;
   }
   const spread = max - min;
   for (let i = 0; i < count; i++) {
-    scores[i] = spread > 0 ? Math.floor((MAX_NODE_SCORE * (scores[i]! - min)) / spread) : 0;
+    if (spread > 0) totals[i]! += weight * Math.floor((MAX_NODE_SCORE * (scratch[i]! - min)) / spread);
   }
 }

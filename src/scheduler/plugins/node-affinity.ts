@@ -12,7 +12,7 @@ import {
 } from '../framework.ts';
 import type { MatchColumn } from '../label-columns.ts';
 import { matchesTerm, nodeNamesOf } from '../node-selector.ts';
-import { normalize } from './normalize.ts';
+import { addNormalized } from './normalize.ts';
 
 export const REASON_NODE_AFFINITY = "node(s) didn't match Pod's node affinity/selector";
 export const REASON_CONFLICT = 'pod affinity terms conflict';
@@ -47,13 +47,14 @@ export const nodeAffinity: FilterPlugin & ScorePlugin = {
       }),
     }));
     return {
-      score: (nodes, count, scores) => {
+      add: (candidates, total) => {
+        const { nodes, count, scratch } = candidates;
         for (let i = 0; i < count; i++) {
           let sum = 0;
           for (const { weight, column } of weighted) if (column.matches(nodes[i]!, columns.nodes)) sum += weight;
-          scores[i] = sum;
+          scratch[i] = sum;
         }
-        normalize(scores, count, false);
+        addNormalized(candidates, total, false);
       },
     };
   },

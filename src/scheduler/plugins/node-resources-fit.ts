@@ -1,6 +1,7 @@
 import { couldHold, nodeOf } from '../cluster-events.ts';
 import { type Columns, CPU, MEMORY } from '../columns.ts';
 import {
+  type Candidates,
   type Cycle,
   type FilterPlugin,
   MAX_NODE_SCORE,
@@ -10,6 +11,7 @@ import {
   type Rejection,
   type ScorePlugin,
 } from '../framework.ts';
+import type { UsageColumn } from '../label-columns.ts';
 import type { PodInfo } from '../pod-info.ts';
 
 export const REASON_TOO_MANY_PODS = 'Too many pods';
@@ -34,7 +36,7 @@ export const nodeResourcesFit: FilterPlugin & ScorePlugin = {
   ],
   preFilter: ({ info, columns }: Cycle): PreFilterResult => ({ kind: 'filter', filter: new FitFilter(info, columns) }),
   preScore: ({ info, columns }: Cycle): NodeScorer => ({
-    score: (nodes, count, scores) => leastAllocated(columns, info, { nodes, count, scores }),
+    add: (candidates, weight) => leastAllocated(columns, info, candidates, weight),
   }),
 };
 
@@ -47,37 +49,43 @@ class FitFilter implements NodeFilter {
   readonly #columns: Columns;
   readonly #resources: number[] = [];
   readonly #amounts: number[] = [];
+  readonly #verdicts: UsageColumn;
 
   constructor(info: PodInfo, columns: Columns) {
     this.#columns = columns;
+    let key = 'fit';
     for (const [name, amount] of info.amounts) {
       if (!(amount > 0)) continue;
       this.#resources.push(columns.resource(name));
       this.#amounts.push(amount);
+      key += ` ${name}=${amount}`;
     }
+    this.#verdicts = columns.usage(key);
   }
 
   keep(nodes: Int32Array, count: number): number {
-    const { podCount, allowedPods } = this.#columns;
+    const verdicts = this.#verdicts.values;
     let kept = 0;
     for (let i = 0; i < count; i++) {
       const slot = nodes[i]!;
-      if (podCount[slot]! < allowedPods[slot]!) nodes[kept++] = slot;
+      let verdict = verdicts[slot]!;
+      if (verdict === -1) {
+        verdict = this.#fits(slot) ? 1 : 0;
+        verdicts[slot] = verdict;
+      }
+      if (verdict === 1) nodes[kept++] = slot;
     }
-    for (let r = 0; r < this.#resources.length; r++) kept = this.#keepResource(r, nodes, kept);
     return kept;
   }
 
-  #keepResource(r: number, nodes: Int32Array, count: number): number {
-    const amount = this.#amounts[r]!;
-    const allocatable = this.#columns.allocatable[this.#resources[r]!]!;
-    const requested = this.#columns.requested[this.#resources[r]!]!;
-    let kept = 0;
-    for (let i = 0; i < count; i++) {
-      const slot = nodes[i]!;
-      if (amount <= allocatable[slot]! - requested[slot]!) nodes[kept++] = slot;
+  #fits(slot: number): boolean {
+    const { podCount, allowedPods, allocatable, requested } = this.#columns;
+    if (podCount[slot]! >= allowedPods[slot]!) return false;
+    for (let r = 0; r < this.#resources.length; r++) {
+      const resource = this.#resources[r]!;
+      if (this.#amounts[r]! > allocatable[resource]![slot]! - requested[resource]![slot]!) return false;
     }
-    return kept;
+    return true;
   }
 
   explain(slot: number): Rejection {
@@ -96,32 +104,33 @@ class FitFilter implements NodeFilter {
   }
 }
 
-interface Scored {
-  readonly nodes: Int32Array;
-  readonly count: number;
-  readonly scores: Float64Array;
-}
-
-function leastAllocated(columns: Columns, info: PodInfo, { nodes, count, scores }: Scored): void {
-  const allocatableCpu = columns.allocatable[CPU]!;
-  const allocatableMemory = columns.allocatable[MEMORY]!;
-  const { nonZeroMilliCpu, nonZeroMemory } = columns;
+function leastAllocated(columns: Columns, info: PodInfo, { nodes, count, totals }: Candidates, weight: number): void {
+  const known = columns.usage(`least ${info.nonZeroMilliCpu} ${info.nonZeroMemory}`).values;
   for (let i = 0; i < count; i++) {
     const slot = nodes[i]!;
-    const cpu = allocatableCpu[slot]!;
-    const memory = allocatableMemory[slot]!;
-    let sum = 0;
-    let weights = 0;
-    if (cpu > 0) {
-      sum += freeShare(nonZeroMilliCpu[slot]! + info.nonZeroMilliCpu, cpu);
-      weights++;
+    let score = known[slot]!;
+    if (score === -1) {
+      score = leastAllocatedOn(columns, info, slot);
+      known[slot] = score;
     }
-    if (memory > 0) {
-      sum += freeShare(nonZeroMemory[slot]! + info.nonZeroMemory, memory);
-      weights++;
-    }
-    scores[i] = weights === 0 ? 0 : Math.floor(sum / weights);
+    totals[i]! += weight * score;
   }
+}
+
+function leastAllocatedOn(columns: Columns, info: PodInfo, slot: number): number {
+  const cpu = columns.allocatable[CPU]![slot]!;
+  const memory = columns.allocatable[MEMORY]![slot]!;
+  let sum = 0;
+  let weights = 0;
+  if (cpu > 0) {
+    sum += freeShare(columns.nonZeroMilliCpu[slot]! + info.nonZeroMilliCpu, cpu);
+    weights++;
+  }
+  if (memory > 0) {
+    sum += freeShare(columns.nonZeroMemory[slot]! + info.nonZeroMemory, memory);
+    weights++;
+  }
+  return weights === 0 ? 0 : Math.floor(sum / weights);
 }
 
 function freeShare(requested: number, capacity: number): number {

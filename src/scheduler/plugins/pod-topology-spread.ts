@@ -4,6 +4,7 @@ import { selectorOf, withPodLabels } from '../affinity-term.ts';
 import { podOf } from '../cluster-events.ts';
 import type { Columns } from '../columns.ts';
 import {
+  type Candidates,
   type Cycle,
   type FilterPlugin,
   MAX_NODE_SCORE,
@@ -15,7 +16,7 @@ import {
   SKIP,
 } from '../framework.ts';
 import type { LabelColumn } from '../label-columns.ts';
-import type { PodCounter } from '../pod-groups.ts';
+import { domainSums, type PodCounter } from '../pod-groups.ts';
 import type { PodInfo } from '../pod-info.ts';
 import { untoleratedTaint } from '../taints.ts';
 
@@ -220,8 +221,8 @@ class SpreadScorer implements NodeScorer {
         return undefined;
       }
       weights.push(Math.log(this.#candidateDomains(constraint) + 2));
-      if (constraint.column.present === 0) return undefined;
       const { includes } = constraint;
+      if (!stated && !includes) return domainSums(constraint.counter, constraint.column);
       return countDomains(columns, constraint, (slot) => {
         return (!stated || hasAllKeys(constraints, slot)) && (!includes || includes(slot));
       });
@@ -229,39 +230,43 @@ class SpreadScorer implements NodeScorer {
     this.#weights = weights;
   }
 
-  score(nodes: Int32Array, count: number, scores: Float64Array): void {
+  add({ nodes, count, totals, scratch }: Candidates, weight: number): void {
     const { constraints, stated } = this.#scored;
+    scratch.fill(0, 0, count);
+    for (let c = 0; c < constraints.length; c++) this.#addConstraint(c, nodes, count, scratch);
     let min = Number.POSITIVE_INFINITY;
     let max = 0;
     for (let i = 0; i < count; i++) {
-      const slot = nodes[i]!;
-      if (stated && !hasAllKeys(constraints, slot)) {
-        scores[i] = IGNORED;
+      if (stated && !hasAllKeys(constraints, nodes[i]!)) {
+        scratch[i] = IGNORED;
         continue;
       }
-      const score = Math.round(this.#raw(slot));
-      scores[i] = score;
+      const score = Math.round(scratch[i]!);
+      scratch[i] = score;
       if (score < min) min = score;
       if (score > max) max = score;
     }
     for (let i = 0; i < count; i++) {
-      if (scores[i] === IGNORED) scores[i] = 0;
-      else if (max === 0) scores[i] = MAX_NODE_SCORE;
-      else scores[i] = Math.floor((MAX_NODE_SCORE * (max + min - scores[i]!)) / max);
+      if (scratch[i] === IGNORED) continue;
+      const share = max === 0 ? MAX_NODE_SCORE : Math.floor((MAX_NODE_SCORE * (max + min - scratch[i]!)) / max);
+      totals[i]! += weight * share;
     }
   }
 
-  #raw(slot: number): number {
-    const { constraints } = this.#scored;
-    let score = 0;
-    for (let c = 0; c < constraints.length; c++) {
-      const { column, counter, maxSkew, topologyKey } = constraints[c]!;
-      const id = column.ids[slot]!;
+  #addConstraint(c: number, nodes: Int32Array, count: number, scores: Float64Array): void {
+    const { column, counter, maxSkew } = this.#scored.constraints[c]!;
+    if (column.present === 0) return;
+    const weight = this.#weights[c]!;
+    const sums = this.#sums[c];
+    const { ids } = column;
+    const { counts } = counter;
+    for (let i = 0; i < count; i++) {
+      const slot = nodes[i]!;
+      const id = ids[slot]!;
       if (id === 0) continue;
-      const matching = topologyKey === HOSTNAME ? counter.counts[slot]! : Math.max(0, this.#sums[c]![id]!);
-      score += matching * this.#weights[c]! + (maxSkew - 1);
+      const matching = sums ? Math.max(0, sums[id]!) : counts[slot]!;
+      scores[i]! += matching * weight + (maxSkew - 1);
     }
-    return score;
   }
 
   /** How many values of the label the candidates have; without the label counts as a value for system defaults. */

@@ -12,7 +12,7 @@ import {
   SKIP,
 } from '../framework.ts';
 import { toleratesAny, untoleratedTaint } from '../taints.ts';
-import { normalize } from './normalize.ts';
+import { addNormalized } from './normalize.ts';
 
 export const REASON_TAINT = 'node(s) had untolerated taint(s)';
 
@@ -38,9 +38,10 @@ export const taintToleration: FilterPlugin & ScorePlugin = {
     const counts = judge(columns, (taints) => intolerable(taints, tolerations));
     if (counts.every((count) => count === 0)) return undefined;
     return {
-      score: (nodes, count, scores) => {
-        for (let i = 0; i < count; i++) scores[i] = counts[columns.taintSet[nodes[i]!]!]!;
-        normalize(scores, count, true);
+      add: (candidates, weight) => {
+        const { nodes, count, scratch } = candidates;
+        for (let i = 0; i < count; i++) scratch[i] = counts[columns.taintSet[nodes[i]!]!]!;
+        addNormalized(candidates, weight, true);
       },
     };
   },
