@@ -70,8 +70,8 @@ export function quoteGo(text: string): string {
   let result = '"';
   for (const char of text) {
     const code = char.codePointAt(0)!;
-    const escape = ESCAPES[char];
-    if (escape) result += escape;
+    const written = ESCAPES[char];
+    if (written) result += written;
     else if (code < 0x20 || code === 0x7f) result += `\\x${code.toString(16).padStart(2, '0')}`;
     else result += char;
   }
