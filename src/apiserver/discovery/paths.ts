@@ -1,0 +1,202 @@
+// Paths that are no resources: discovery, OpenAPI, version, health, metrics, and what issues service account tokens.
+import { createHash } from 'node:crypto';
+import type { Registry } from 'prom-client';
+import type { Tables } from '../../api/tables.ts';
+import { StatusError } from '../../machinery/status.ts';
+import type { TokenAuthority } from '../auth/service-account-tokens.ts';
+import type { ResponseHeaders } from '../http/exchange.ts';
+import type { PathHandler } from '../http/handler.ts';
+import { JSON_TYPE, negotiate, parseMediaRanges } from '../http/media.ts';
+import { methodNotAllowed } from '../http/resource-handler.ts';
+import type { Response } from '../http/response.ts';
+import { apiGroup, apiGroupList, apiResourceList, apiVersions, groupDiscoveryList } from './documents.ts';
+import { type HealthChecks, healthAnswer } from './health.ts';
+import { createOpenApi } from './openapi.ts';
+import { madeFromResources, servedGroups } from './served-groups.ts';
+import { VERSION } from './version.ts';
+
+export interface PathOptions {
+  readonly tables: Tables;
+  /** "host:port", for clients that ask where the server is. */
+  readonly address: () => string;
+  readonly health: HealthChecks;
+  readonly metrics: Registry;
+  readonly tokens: TokenAuthority;
+}
+
+type Route = (response: Response, rest: string) => Promise<boolean>;
+
+export function discoveryPaths(options: PathOptions): PathHandler {
+  const { tables, tokens, metrics } = options;
+  const discovery = discoveryRoutes(options);
+  const openApi = openApiRoutes(tables);
+  const health: Route = async (response) => {
+    const { exchange } = response;
+    const answer = await healthAnswer(options.health, exchange.path, exchange.query, exchange.signal);
+    if (answer) response.send(answer.code, 'text/plain; charset=utf-8', answer.text, answer.headers);
+    return answer !== undefined;
+  };
+  const routes: { readonly [first: string]: Route } = {
+    '': async (response) => {
+      await response.sendValue(200, { paths: ROOT_PATHS });
+      return true;
+    },
+    api: discovery.api,
+    apis: discovery.apis,
+    openapi: openApi,
+    version: async (response) => {
+      await response.sendValue(200, VERSION);
+      return true;
+    },
+    healthz: health,
+    livez: health,
+    readyz: health,
+    metrics: async (response) => {
+      response.send(200, metrics.contentType, await metrics.metrics());
+      return true;
+    },
+    '.well-known': async (response, rest) => {
+      if (rest !== 'openid-configuration') return false;
+      await response.sendValue(200, openIdConfiguration(tokens.issuer));
+      return true;
+    },
+    openid: async (response, rest) => {
+      if (rest !== 'v1/jwks') return false;
+      response.send(200, 'application/jwk-set+json', JSON.stringify(await tokens.keySet()));
+      return true;
+    },
+  };
+  return async (info, response) => {
+    const [first = '', ...rest] = info.path.split('/').filter((part) => part !== '');
+    const route = Object.hasOwn(routes, first) ? routes[first] : undefined;
+    if (!route) return false;
+    if (info.verb !== 'get' && info.verb !== 'head') throw methodNotAllowed();
+    return route(response, rest.join('/'));
+  };
+}
+
+const ROOT_PATHS = [
+  '/.well-known/openid-configuration',
+  '/api',
+  '/api/v1',
+  '/apis',
+  '/healthz',
+  '/livez',
+  '/metrics',
+  '/openapi/v2',
+  '/openapi/v3',
+  '/openid/v1/jwks',
+  '/readyz',
+  '/version',
+];
+
+function openIdConfiguration(issuer: string): object {
+  return {
+    issuer,
+    jwks_uri: `${issuer.replace(/\/$/, '')}/openid/v1/jwks`,
+    response_types_supported: ['id_token'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['RS256', 'ES256'],
+  };
+}
+
+function discoveryRoutes({ tables, address }: PathOptions): { api: Route; apis: Route } {
+  const groups = madeFromResources(tables, () => {
+    const all = servedGroups(tables);
+    const core = all.filter((group) => group.name === '');
+    const named = all.filter((group) => group.name !== '');
+    return { core, named, etags: new Map<string, { etag: string; body: Buffer }>() };
+  });
+  /** The aggregated document when the client takes it. */
+  const aggregated = (response: Response, which: 'core' | 'named'): boolean => {
+    const version = aggregatedVersion(response.exchange.header('accept'));
+    if (!version) return false;
+    const state = groups();
+    const key = `${which} ${version}`;
+    const known = state.etags.get(key) ?? withEtag(groupDiscoveryList(state[which], version));
+    state.etags.set(key, known);
+    const contentType = `${JSON_TYPE};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`;
+    const headers = { etag: `"${known.etag}"`, vary: 'Accept', 'cache-control': 'public' };
+    const unchanged = response.exchange.header('if-none-match') === headers.etag;
+    if (unchanged) response.send(304, contentType, '', headers);
+    else response.send(200, contentType, known.body, headers);
+    return true;
+  };
+  const send = async (response: Response, value: object): Promise<boolean> => {
+    await response.sendValue(200, value, negotiate(response.exchange.header('accept')));
+    return true;
+  };
+  return {
+    async api(response, rest) {
+      if (rest === '') return aggregated(response, 'core') || send(response, apiVersions(address()));
+      const served = groups().core[0]?.versions.find((one) => one.version === rest);
+      return served ? send(response, apiResourceList(served)) : false;
+    },
+    async apis(response, rest) {
+      const { named } = groups();
+      if (rest === '') return aggregated(response, 'named') || send(response, apiGroupList(named));
+      const [name, version] = rest.split('/');
+      const group = named.find((one) => one.name === name);
+      if (!group) return false;
+      if (version === undefined) return send(response, apiGroup(group));
+      const served = group.versions.find((one) => one.version === version);
+      return served ? send(response, apiResourceList(served)) : false;
+    },
+  };
+}
+
+function withEtag(value: object): { etag: string; body: Buffer } {
+  const body = Buffer.from(JSON.stringify(value));
+  return { etag: createHash('sha512').update(body).digest('hex').toUpperCase(), body };
+}
+
+/** The best version of aggregated discovery that an Accept header names before plain JSON. */
+function aggregatedVersion(accept: string | undefined): string | undefined {
+  for (const { type, parameters } of parseMediaRanges(accept ?? '')) {
+    const isList = parameters.get('as') === 'APIGroupDiscoveryList' && parameters.get('g') === 'apidiscovery.k8s.io';
+    const version = parameters.get('v');
+    if (type === JSON_TYPE && isList && (version === 'v2' || version === 'v2beta1')) return version;
+    if ((type === JSON_TYPE || type === '*/*') && !parameters.has('as')) return undefined;
+  }
+  return undefined;
+}
+
+const IMMUTABLE_SECONDS = 31_536_000;
+
+function openApiRoutes(tables: Tables): Route {
+  const openApi = createOpenApi(tables, VERSION.gitVersion);
+  return async (response, rest) => {
+    const { exchange } = response;
+    if (rest === 'v2') {
+      requireJson(exchange.header('accept'));
+      await response.sendBig(200, JSON_TYPE, openApi.version2());
+      return true;
+    }
+    if (rest === 'v3') {
+      await response.sendValue(200, openApi.index());
+      return true;
+    }
+    if (!rest.startsWith('v3/')) return false;
+    const path = rest.slice('v3/'.length);
+    const document = openApi.document(path);
+    if (!document) return false;
+    requireJson(exchange.header('accept'));
+    const asked = exchange.query.get('hash');
+    if (asked !== null && asked !== document.hash) {
+      response.send(301, 'text/plain', '', { location: `/openapi/v3/${path}?hash=${document.hash}` });
+      return true;
+    }
+    const kept: ResponseHeaders = asked === null ? {} : { 'cache-control': `public, immutable, max-age=${IMMUTABLE_SECONDS}` };
+    const headers = { etag: `"${document.hash}"`, vary: 'Accept', ...kept };
+    if (exchange.header('if-none-match') === headers.etag) response.send(304, JSON_TYPE, '', headers);
+    else response.send(200, JSON_TYPE, document.body, headers);
+    return true;
+  };
+}
+
+/** Documents are served as JSON only. */
+function requireJson(accept: string | undefined): void {
+  const ranges = parseMediaRanges(accept ?? '*/*');
+  const json = ranges.some(({ type }) => type === '*/*' || type === 'application/*' || type === JSON_TYPE);
+  if (!json) throw new StatusError('NotAcceptable', `only the following media types are accepted: ${JSON_TYPE}`);
+}
