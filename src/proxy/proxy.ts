@@ -7,13 +7,13 @@ import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts';
 import { sleep, type Timer } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import { familyOfRange, type IpFamily } from '../network/address.ts';
-import { output, type RunCommand } from '../network/command.ts';
+import type { RunCommand } from '../network/command.ts';
+import { DEFAULT_PROXY_TABLE, removeTable } from '../network/tables.ts';
 import { type ProxyNode, SERVICE_NAME_LABEL } from './endpoints.ts';
 import { FamilyRules, type ServiceState } from './family-rules.ts';
 import { isNodeEligible, type ProxyHealth } from './health.ts';
 import { HealthCheckPorts } from './health-check-ports.ts';
 import { type ProxyMetrics, proxyMetrics } from './metrics.ts';
-import { removeTable } from './table.ts';
 
 export interface ProxyOptions {
   readonly informers: Informers;
@@ -28,7 +28,7 @@ export interface ProxyOptions {
   readonly nodePortRanges?: readonly string[] | undefined;
   /** Default: IPv4 alone. */
   readonly families?: readonly IpFamily[] | undefined;
-  /** The nftables table that the proxy owns; DEFAULT_TABLE unless said. */
+  /** The nftables table that the proxy owns; DEFAULT_PROXY_TABLE unless said. */
   readonly table?: string | undefined;
   /** At least this long between two transactions; changes meanwhile go into the next one. Default 50. */
   readonly minSyncIntervalMs?: number | undefined;
@@ -36,7 +36,6 @@ export interface ProxyOptions {
   readonly verifyIntervalMs?: number | undefined;
 }
 
-export const DEFAULT_TABLE = 'tsukube';
 const MASQUERADE_MARK = 0x4000;
 const RETRY: BackoffPolicy = { initialMs: 100, maximumMs: 30_000, factor: 2, jitter: 0.2 };
 /** A change that waits longer than this for the kernel makes the proxy unhealthy. */
@@ -50,13 +49,8 @@ export function runProxy(options: ProxyOptions, signal: AbortSignal): Promise<vo
 }
 
 /** Takes all rules of the proxy out of the kernel. Also where there are none. */
-export async function cleanUpProxy(
-  run: RunCommand,
-  options: { readonly table?: string | undefined; readonly families?: readonly IpFamily[] | undefined } = {},
-): Promise<void> {
-  const families = options.families ?? ['IPv4', 'IPv6'];
-  const text = families.map((family) => removeTable({ family, table: options.table ?? DEFAULT_TABLE })).join('');
-  await output(run, ['nft', '-f', '-'], { stdin: text });
+export function cleanUpProxy(run: RunCommand, table = DEFAULT_PROXY_TABLE): Promise<void> {
+  return removeTable(run, table);
 }
 
 export class ServiceProxy {
@@ -141,7 +135,7 @@ export class ServiceProxy {
     const mine = (ranges: readonly string[]): string[] => ranges.filter((range) => familyOfRange(range) === family);
     return new FamilyRules({
       family,
-      table: table ?? DEFAULT_TABLE,
+      table: table ?? DEFAULT_PROXY_TABLE,
       podRanges: mine(podRanges),
       serviceRanges: mine(serviceRanges),
       nodePortRanges: mine(nodePortRanges ?? []),

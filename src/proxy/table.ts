@@ -71,12 +71,6 @@ ${clusterIpsCheck(options)}${hooks(options.masqueradeMark)}}
 `;
 }
 
-/** Steps that remove the table, also where it is not. */
-export function removeTable(options: Pick<TableOptions, 'family' | 'table'>): string {
-  const table = `${FAMILIES[options.family].table} ${options.table}`;
-  return `add table ${table}\ndelete table ${table}\n`;
-}
-
 // An address of the cluster's Services that is also this node's own is served here (cluster DNS), not by this proxy.
 function clusterIpsCheck(options: TableOptions): string {
   const { header } = FAMILIES[options.family];
