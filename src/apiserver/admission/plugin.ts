@@ -1,0 +1,53 @@
+// Admission: what is done to, and demanded of, objects beyond what their kind says. A plugin is a row of data and one or
+// two functions; it sees the world through `AdmissionWorld` only.
+import type { Draft, KubeObject } from '../../api/object.ts';
+import type { Resource } from '../../api/tables.ts';
+import type { Environment } from '../../lib/environment.ts';
+import type { RbacAuthorizer } from '../auth/rbac.ts';
+import type { RequestContext, Target } from '../contract.ts';
+
+export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
+
+export interface AdmissionRequest {
+  readonly operation: Operation;
+  readonly target: Target;
+  /** The stored version's row: objects are in that version. */
+  readonly row: Resource;
+  /** The object before; absent on CREATE. */
+  readonly old: KubeObject | undefined;
+  readonly dryRun: boolean;
+}
+
+/** What plugins may know. Lookups are in the caches; `present` is as of now. */
+export interface AdmissionWorld {
+  readonly ctx: RequestContext;
+  readonly env: Environment;
+  readonly rbac: RbacAuthorizer | undefined;
+  get(group: string, resource: string, namespace: string | undefined, name: string): KubeObject | undefined;
+  present(
+    group: string,
+    resource: string,
+    namespace: string | undefined,
+    name: string,
+  ): Promise<KubeObject | undefined>;
+  list(group: string, resource: string, namespace?: string): readonly KubeObject[];
+  /** Changes an object of another kind: a quota's usage. */
+  change(
+    group: string,
+    resource: string,
+    at: { readonly namespace: string | undefined; readonly name: string },
+    decide: (object: KubeObject) => Draft<KubeObject> | undefined,
+  ): Promise<void>;
+}
+
+export interface AdmissionPlugin {
+  /** Upstream's name of the plugin. */
+  readonly name: string;
+  readonly operations: readonly Operation[];
+  /** "pods", "roles.rbac.authorization.k8s.io", "pods/status", "pods/*"; absent: every resource, without subresources. */
+  readonly resources?: readonly string[];
+  /** Changes the object. */
+  admit?(world: AdmissionWorld, request: AdmissionRequest, object: Draft<KubeObject>): void | Promise<void>;
+  /** Refuses by throwing a StatusError. On DELETE there is no object. */
+  validate?(world: AdmissionWorld, request: AdmissionRequest, object: KubeObject | undefined): void | Promise<void>;
+}

@@ -1,0 +1,31 @@
+// The plugins that are on by default, in upstream's order.
+import { defaultIngressClass, defaultStorageClass, taintNodesByCondition } from './cluster-defaults.ts';
+import { limitRangerBounds, limitRangerClaims, limitRangerDefaults } from './limit-ranger.ts';
+import { namespaceLifecycle, namespaceProtection } from './namespace-lifecycle.ts';
+import { nodeRestriction } from './node-restriction.ts';
+import type { AdmissionPlugin } from './plugin.ts';
+import { defaultTolerationSeconds, oneDefaultPriority, priority, runtimeClass } from './pod-defaults.ts';
+import { bindingEscalation, roleEscalation } from './rbac-escalation.ts';
+import { resourceQuota } from './resource-quota.ts';
+import { serviceAccount } from './service-account.ts';
+
+export const defaultAdmission: readonly AdmissionPlugin[] = [
+  namespaceLifecycle,
+  namespaceProtection,
+  limitRangerDefaults,
+  limitRangerBounds,
+  limitRangerClaims,
+  serviceAccount,
+  ...nodeRestriction,
+  taintNodesByCondition,
+  priority,
+  oneDefaultPriority,
+  defaultTolerationSeconds,
+  defaultStorageClass,
+  runtimeClass,
+  defaultIngressClass,
+  roleEscalation,
+  bindingEscalation,
+  // Last: what is counted is what will be stored.
+  resourceQuota,
+];

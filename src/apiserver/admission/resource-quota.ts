@@ -1,0 +1,173 @@
+// ResourceQuotas: what a new object uses is added to every quota that counts it, or the object is refused.
+import type { PersistentVolumeClaim, Pod, ResourceQuota, Service } from '../../api/generated/types.ts';
+import { cloneJson } from '../../api/json.ts';
+import type { Draft, KubeObject } from '../../api/object.ts';
+import { groupResource, type Resource } from '../../api/tables.ts';
+import { podLimits, podRequests, qosClass } from '../../machinery/pods.ts';
+import { addQuantities, compareQuantities, formatQuantity, parseQuantity } from '../../machinery/quantity.ts';
+import { forbidden } from '../../machinery/status.ts';
+import type { AdmissionPlugin } from './plugin.ts';
+
+type Amounts = { readonly [resource: string]: string };
+
+/** Kinds that quotas count under their plain name too. */
+const COUNTED = [
+  'pods',
+  'services',
+  'replicationcontrollers',
+  'resourcequotas',
+  'secrets',
+  'configmaps',
+  'persistentvolumeclaims',
+];
+
+/** What an object uses, under the names that quotas limit. */
+export function usageOf(row: Resource, object: KubeObject): Amounts {
+  const name = groupResource(row);
+  const usage: { [resource: string]: string } = { [`count/${name}`]: '1' };
+  if (COUNTED.includes(name)) usage[name] = '1';
+  return { ...usage, ...MEASURES[name]?.(object) };
+}
+
+const MEASURES: { readonly [resource: string]: (object: KubeObject) => Amounts } = {
+  pods: (object) => podUsage(object as Pod),
+  services: (object) => serviceUsage(object as Service),
+  persistentvolumeclaims: (object) => claimUsage(object as PersistentVolumeClaim),
+};
+
+function podUsage(pod: Pod): Amounts {
+  const usage: { [resource: string]: string } = {};
+  for (const [resource, amount] of Object.entries(podRequests(pod))) {
+    usage[`requests.${resource}`] = amount;
+    if (resource === 'cpu' || resource === 'memory' || resource === 'ephemeral-storage') usage[resource] = amount;
+  }
+  for (const [resource, amount] of Object.entries(podLimits(pod))) usage[`limits.${resource}`] = amount;
+  return usage;
+}
+
+function serviceUsage(service: Service): Amounts {
+  const { type, ports = [], allocateLoadBalancerNodePorts } = service.spec;
+  const balancer = type === 'LoadBalancer';
+  const opens = type === 'NodePort' || (balancer && allocateLoadBalancerNodePorts !== false);
+  return {
+    'services.nodeports': String(opens ? ports.length : 0),
+    'services.loadbalancers': balancer ? '1' : '0',
+  };
+}
+
+function claimUsage(claim: PersistentVolumeClaim): Amounts {
+  const storage = claim.spec.resources?.requests?.storage ?? '0';
+  const storageClass = claim.spec.storageClassName;
+  const own = storageClass ? `${storageClass}.storageclass.storage.k8s.io` : undefined;
+  return {
+    'requests.storage': storage,
+    ...(own && { [`${own}/requests.storage`]: storage, [`${own}/persistentvolumeclaims`]: '1' }),
+  };
+}
+
+type Scope = (pod: Pod) => boolean;
+
+const SCOPES: { readonly [scope: string]: Scope } = {
+  BestEffort: (pod) => qosClass(pod) === 'BestEffort',
+  NotBestEffort: (pod) => qosClass(pod) !== 'BestEffort',
+  Terminating: (pod) => pod.spec.activeDeadlineSeconds !== undefined,
+  NotTerminating: (pod) => pod.spec.activeDeadlineSeconds === undefined,
+  PriorityClass: (pod) => Boolean(pod.spec.priorityClassName),
+};
+
+/** Quotas with scopes count only the pods that are in all of them. */
+function inScope(quota: ResourceQuota, row: Resource, object: KubeObject): boolean {
+  const scopes = quota.spec?.scopes ?? [];
+  const expressions = quota.spec?.scopeSelector?.matchExpressions ?? [];
+  if (scopes.length === 0 && expressions.length === 0) return true;
+  if (groupResource(row) !== 'pods') return false;
+  const pod = object as Pod;
+  if (!scopes.every((scope) => SCOPES[scope]?.(pod) ?? false)) return false;
+  return expressions.every(({ scopeName, operator, values = [] }) => {
+    const inside = SCOPES[scopeName]?.(pod) ?? false;
+    if (operator === 'Exists') return inside;
+    if (operator === 'DoesNotExist') return !inside;
+    const listed = values.includes(pod.spec.priorityClassName ?? '');
+    return operator === 'In' ? listed : !listed;
+  });
+}
+
+const hardOf = (quota: ResourceQuota): Amounts => quota.status?.hard ?? quota.spec?.hard ?? {};
+
+/** Container resources that a quota limits must be said by every container. */
+function unsaid(quota: ResourceQuota, pod: Pod): string | undefined {
+  const found: string[] = [];
+  for (const name of Object.keys(hardOf(quota)).sort()) {
+    const match = /^(requests\.|limits\.)?(cpu|memory)$/.exec(name);
+    if (!match) continue;
+    const field = match[1] === 'limits.' ? 'limits' : 'requests';
+    const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+    const silent = containers.filter((c) => c.resources?.[field]?.[match[2]!] === undefined).map((c) => c.name);
+    if (silent.length > 0) found.push(`${name} for: ${silent.sort().join(',')}`);
+  }
+  return found.length === 0 ? undefined : `must specify ${found.join('; ')}`;
+}
+
+const show = (amounts: Amounts, names: readonly string[]): string =>
+  [...names]
+    .sort()
+    .map((name) => `${name}=${amounts[name] ?? '0'}`)
+    .join(',');
+
+/** The quota with the usage added; a text when it would be exceeded; undefined when it does not count this. */
+export function charge(quota: ResourceQuota, usage: Amounts): Draft<ResourceQuota> | string | undefined {
+  const hard = hardOf(quota);
+  const used = quota.status?.used ?? {};
+  const next: { [resource: string]: string } = {};
+  const exceeded: string[] = [];
+  for (const [name, amount] of Object.entries(usage)) {
+    const limit = hard[name];
+    if (limit === undefined) continue;
+    const sum = addQuantities(parseQuantity(used[name] ?? '0'), parseQuantity(amount));
+    if (amount !== '0' && compareQuantities(sum, parseQuantity(limit)) > 0) exceeded.push(name);
+    next[name] = formatQuantity(sum);
+  }
+  if (exceeded.length > 0) {
+    const parts = `requested: ${show(usage, exceeded)}, used: ${show(used, exceeded)}, limited: ${show(hard, exceeded)}`;
+    return `exceeded quota: ${quota.metadata.name}, ${parts}`;
+  }
+  if (Object.keys(next).every((name) => usage[name] === '0')) return undefined;
+  const draft = cloneJson(quota) as Draft<ResourceQuota>;
+  draft.status = { hard: { ...hard }, used: { ...used, ...next } };
+  return draft;
+}
+
+/**
+ * Usage is charged before the object is stored: an object that is refused later leaves its charge until usage is counted
+ * anew by the quota controller, as upstream.
+ */
+export const resourceQuota: AdmissionPlugin = {
+  name: 'ResourceQuota',
+  operations: ['CREATE'],
+  async validate(world, { row, target, dryRun }, object) {
+    if (!row.namespaced || !object || groupResource(row) === 'events') return;
+    const namespace = target.namespace ?? '';
+    const quotas = world.list('', 'resourcequotas', namespace) as readonly ResourceQuota[];
+    if (quotas.length === 0) return;
+    const usage = usageOf(row, object);
+    const refuse = (why: string): never => {
+      throw forbidden(row, object.metadata.name, why);
+    };
+    const counting = quotas.filter((quota) => inScope(quota, row, object));
+    for (const quota of counting) {
+      const silent = groupResource(row) === 'pods' ? unsaid(quota, object as Pod) : undefined;
+      if (silent) refuse(`failed quota: ${quota.metadata.name}: ${silent}`);
+      const charged = charge(quota, usage);
+      if (typeof charged === 'string') refuse(charged);
+    }
+    if (dryRun) return;
+    for (const quota of counting) {
+      if (charge(quota, usage) === undefined) continue;
+      await world.change('', 'resourcequotas', { namespace, name: quota.metadata.name }, (present) => {
+        const charged = charge(present as ResourceQuota, usage);
+        if (typeof charged === 'string') refuse(charged);
+        return charged as Draft<KubeObject> | undefined;
+      });
+    }
+  },
+};

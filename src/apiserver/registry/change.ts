@@ -1,0 +1,177 @@
+// Read, decide, write; again when someone else was quicker. Every change of a stored object goes through here.
+import { parseJson } from '../../api/json.ts';
+import type { Draft, KubeObject } from '../../api/object.ts';
+import type { Resource } from '../../api/tables.ts';
+import { conflict, notFound, OBJECT_MODIFIED } from '../../machinery/status.ts';
+import type { Guard, Stored } from '../../store/contract.ts';
+import { storedObject } from '../cache/cached-object.ts';
+import type { CachedObject, RequestContext } from '../contract.ts';
+import { sameValue } from '../strategies/equality.ts';
+import { AnswerObject } from './answer-object.ts';
+import { type Committed, putObject, removeObject, storedBytes, storeError } from './commit.ts';
+import { type Core, cacheOf } from './context.ts';
+import { storeKey } from './keys.ts';
+
+/** Tries against other writers of one object before the caller is told of the conflict. */
+export const MAX_CHANGE_TRIES = 32;
+
+/** What is to become of the object. `release` is called once the write is over, however it ended. */
+export type Change =
+  | { readonly kind: 'keep' }
+  | {
+      readonly kind: 'put';
+      readonly object: Draft<KubeObject>;
+      readonly guards?: readonly Guard[];
+      readonly release?: () => void;
+    }
+  | { readonly kind: 'remove' };
+
+export interface Changed {
+  readonly kind: Change['kind'];
+  readonly object: CachedObject;
+}
+
+interface Place {
+  readonly row: Resource;
+  readonly namespace: string | undefined;
+  readonly name: string;
+}
+
+export interface ChangeOptions {
+  readonly dryRun: boolean;
+  /** For messages: the resource as asked for; default the stored row. */
+  readonly asked?: Resource;
+  /** Decides what becomes of an absent object; default: NotFound. Throws, or gives the whole answer. */
+  readonly absent?: () => Promise<Changed>;
+}
+
+/**
+ * Changes one object. `decide` gets the object as it is and may be called again with a newer one; it must not change it.
+ * A cached object is tried first: when `decide` refuses or finds nothing to do on one that may be old, it is asked again
+ * on the present one.
+ */
+export async function change(
+  core: Core,
+  ctx: RequestContext,
+  place: Place,
+  decide: (current: CachedObject) => Promise<Change>,
+  options: ChangeOptions,
+): Promise<Changed> {
+  const key = storeKey(place.row, place.namespace, place.name);
+  const asked = options.asked ?? place.row;
+  let current = cacheOf(core, place.row).get(place.row.namespaced ? place.namespace : undefined, place.name);
+  let fresh = false;
+  for (let tries = 0; tries < MAX_CHANGE_TRIES; tries++) {
+    if (!current && !fresh) {
+      current = await readStored(core, ctx, key);
+      fresh = true;
+    }
+    if (!current) {
+      if (options.absent) return options.absent();
+      throw notFound(asked, place.name);
+    }
+    const decided = await decideOn(current, decide, fresh);
+    const change = decided && withoutIdleWrite(core, place.row, decided, current);
+    if (change === undefined || (change.kind === 'keep' && !fresh)) {
+      const present = await readStored(core, ctx, key);
+      fresh = true;
+      if (change?.kind === 'keep' && present?.revision === current.revision) return { kind: 'keep', object: current };
+      current = present;
+      continue;
+    }
+    if (change.kind === 'keep') return { kind: 'keep', object: current };
+    if (options.dryRun) return dryRun(change, current);
+    const done = await perform(core, ctx, { row: place.row, key }, change, current);
+    if (done.kind === 'committed') return { kind: change.kind, object: done.object };
+    fresh = done.kind === 'conflict';
+    current = done.kind === 'conflict' ? asObject(done.current) : await readStored(core, ctx, key);
+  }
+  throw conflict(asked, place.name, OBJECT_MODIFIED);
+}
+
+const asObject = (stored: Stored | undefined): CachedObject | undefined => (stored ? storedObject(stored) : undefined);
+
+async function readStored(core: Core, ctx: RequestContext, key: string): Promise<CachedObject | undefined> {
+  const { stored } = await core.store.get(key, ctx.signal).catch((error) => {
+    throw storeError(error);
+  });
+  return asObject(stored);
+}
+
+/** A refusal decided on an object that may be old does not count: undefined asks for the present one. */
+async function decideOn(
+  current: CachedObject,
+  decide: (current: CachedObject) => Promise<Change>,
+  fresh: boolean,
+): Promise<Change | undefined> {
+  if (fresh) return decide(current);
+  try {
+    return await decide(current);
+  } catch {
+    return undefined;
+  }
+}
+
+interface Prepared {
+  readonly kind: 'put';
+  readonly object: Draft<KubeObject>;
+  readonly value: Buffer;
+  readonly guards?: readonly Guard[];
+  readonly release?: () => void;
+}
+
+/** Serialises a put; one that would store what is there already is not made. */
+function withoutIdleWrite(
+  core: Core,
+  row: Resource,
+  change: Change,
+  current: CachedObject,
+): Prepared | Exclude<Change, { kind: 'put' }> {
+  if (change.kind !== 'put') return change;
+  let value: Buffer;
+  try {
+    value = storedBytes(core, row, change.object);
+  } catch (error) {
+    change.release?.();
+    throw error;
+  }
+  const revisionText = Buffer.byteLength(`"resourceVersion":"${current.revision}",`);
+  // Equal objects have equal lengths: the comparison itself is rarely needed.
+  const mayBeSame = value.length + revisionText === current.bytes.length;
+  if (mayBeSame && sameStored(value, current.object)) {
+    change.release?.();
+    return { kind: 'keep' };
+  }
+  return { ...change, value };
+}
+
+function sameStored(value: Buffer, object: KubeObject): boolean {
+  const parsed = parseJson(value) as unknown as KubeObject;
+  const { resourceVersion: _, ...metadata } = object.metadata;
+  return sameValue(parsed, { ...object, metadata });
+}
+
+async function perform(
+  core: Core,
+  ctx: RequestContext,
+  at: { readonly row: Resource; readonly key: string },
+  change: Prepared | { readonly kind: 'remove' },
+  current: CachedObject,
+): Promise<Committed> {
+  const write = { ...at, expected: current.revision };
+  if (change.kind === 'remove') return removeObject(core, ctx, write, current);
+  try {
+    const guards = change.guards ?? [];
+    return await putObject(core, ctx, { ...write, guards }, change.value);
+  } finally {
+    change.release?.();
+  }
+}
+
+function dryRun(change: Prepared | { readonly kind: 'remove' }, current: CachedObject): Changed {
+  if (change.kind === 'remove') return { kind: 'remove', object: current };
+  change.release?.();
+  const object = parseJson(change.value) as unknown as Draft<KubeObject>;
+  object.metadata.resourceVersion = String(current.revision);
+  return { kind: 'put', object: new AnswerObject(object as KubeObject, current) };
+}

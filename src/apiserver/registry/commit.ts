@@ -1,0 +1,109 @@
+// Writes to the store and what their outcomes mean to the caller.
+
+import { serialize } from '../../api/codec.ts';
+import type { Draft, KubeObject } from '../../api/object.ts';
+import type { Resource } from '../../api/tables.ts';
+import { conflict, StatusError } from '../../machinery/status.ts';
+import { type Guard, type Revision, type Stored, StoreUnavailableError } from '../../store/contract.ts';
+import { storedObject } from '../cache/cached-object.ts';
+import type { CachedObject, RequestContext } from '../contract.ts';
+import { strategyOf } from '../strategies/strategies.ts';
+import type { Core } from './context.ts';
+
+/** How a write of one object ended: what is stored now, or what was there instead. */
+export type Committed =
+  | { readonly kind: 'committed'; readonly object: CachedObject }
+  | { readonly kind: 'conflict'; readonly current: Stored | undefined }
+  /** Something that the write was decided on has changed: decide again. */
+  | { readonly kind: 'guard' };
+
+interface ObjectWrite {
+  readonly row: Resource;
+  readonly key: string;
+  readonly expected: Revision;
+  /** Guards of this write's own decision, besides those that the request carries. */
+  readonly guards?: readonly Guard[];
+}
+
+/** The bytes to store: everything but the revision, which is known only after the commit. */
+export function storedBytes(core: Core, row: Resource, object: Draft<KubeObject>): Buffer {
+  const { resourceVersion } = object.metadata;
+  delete object.metadata.resourceVersion;
+  const bytes = serialize(core.tables, row.type, object);
+  if (resourceVersion !== undefined) object.metadata.resourceVersion = resourceVersion;
+  return bytes;
+}
+
+export async function putObject(
+  core: Core,
+  ctx: RequestContext,
+  write: ObjectWrite,
+  value: Buffer,
+): Promise<Committed> {
+  const { ttlSeconds } = strategyOf(write.row);
+  const outcome = await attempt(core, ctx, write, value, ttlSeconds);
+  if (outcome.kind !== 'committed') return outcome;
+  return { kind: 'committed', object: storedObject({ key: write.key, value, revision: outcome.revision }) };
+}
+
+/** Deletes; `last` is the object as it was, which the answer shows. */
+export async function removeObject(
+  core: Core,
+  ctx: RequestContext,
+  write: ObjectWrite,
+  last: CachedObject,
+): Promise<Committed> {
+  const outcome = await attempt(core, ctx, write, null, undefined);
+  return outcome.kind === 'committed' ? { kind: 'committed', object: last } : outcome;
+}
+
+type Attempt =
+  | { readonly kind: 'committed'; readonly revision: Revision }
+  | { readonly kind: 'conflict'; readonly current: Stored | undefined }
+  | { readonly kind: 'guard' };
+
+async function attempt(
+  core: Core,
+  ctx: RequestContext,
+  write: ObjectWrite,
+  value: Buffer | null,
+  ttlSeconds: number | undefined,
+): Promise<Attempt> {
+  const guards = [...(ctx.guards ?? []), ...(write.guards ?? [])];
+  const outcome = await core.store
+    .write(
+      {
+        key: write.key,
+        value,
+        expected: write.expected,
+        ...(guards.length > 0 && { guards }),
+        ...(ttlSeconds !== undefined && { ttlSeconds }),
+      },
+      ctx.signal,
+    )
+    .catch((error) => {
+      throw storeError(error);
+    });
+  if (outcome.kind === 'committed') return { kind: 'committed', revision: outcome.revision };
+  if (outcome.kind === 'unknown') throw unknownOutcome(outcome.cause);
+  if (outcome.guard === undefined) return { kind: 'conflict', current: outcome.current };
+  if (write.guards?.some((guard) => guard.key === outcome.guard)) return { kind: 'guard' };
+  const { group, resource } = write.row;
+  const name = write.key.slice(write.key.lastIndexOf('/') + 1);
+  throw conflict({ group, resource }, name, 'the lease under which this write was made is no longer held');
+}
+
+/** What a store's failure says to a client. */
+export function storeError(error: unknown): unknown {
+  if (!(error instanceof StoreUnavailableError)) return error;
+  const details = { retryAfterSeconds: 1 };
+  return new StatusError('ServiceUnavailable', `the store cannot serve now: ${error.message}`, details, {
+    cause: error,
+  });
+}
+
+/** Never retried here and never called a failure: the caller must look. */
+function unknownOutcome(cause: unknown): StatusError {
+  const message = 'Timeout: the write may or may not have been made: its outcome is unknown';
+  return new StatusError('Timeout', message, undefined, { cause });
+}

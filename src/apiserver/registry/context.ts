@@ -1,0 +1,81 @@
+// What every verb of the registry works with.
+import type { KubeObject } from '../../api/object.ts';
+import type { Resource, Tables } from '../../api/tables.ts';
+import { invariant } from '../../lib/assert.ts';
+import { rfc3339 } from '../../lib/clock.ts';
+import type { Environment } from '../../lib/environment.ts';
+import type { Store } from '../../store/contract.ts';
+import type { AdmissionPlugin } from '../admission/plugin.ts';
+import type { RbacAuthorizer } from '../auth/rbac.ts';
+import type { Reviews } from '../auth/reviews.ts';
+import type { TokenAuthority } from '../auth/service-account-tokens.ts';
+import type { CachedObject, CacheSet, RequestContext, ResourceCache } from '../contract.ts';
+import type { StrategyScope } from '../strategies/strategy.ts';
+import { AnswerObject } from './answer-object.ts';
+import { convert, storageRow } from './versions.ts';
+
+/** The addresses and ports that Services are given. */
+export interface ServiceNetwork {
+  /** IPv4, as "10.96.0.0/16". */
+  readonly cidr: string;
+  readonly nodePorts: { readonly first: number; readonly last: number };
+}
+
+export const DEFAULT_SERVICE_NETWORK: ServiceNetwork = {
+  cidr: '10.96.0.0/16',
+  nodePorts: { first: 30000, last: 32767 },
+};
+
+export interface RegistryOptions {
+  readonly tables: Tables;
+  readonly store: Store;
+  readonly caches: CacheSet;
+  readonly env: Environment;
+  /** Answers SubjectAccessReview and its kin; absent: refused. */
+  readonly reviews?: Reviews;
+  /** Issues service account tokens; absent: TokenRequest is refused. */
+  readonly tokens?: TokenAuthority;
+  /** What users may do: guards against granting more than one has. Absent: no such guard. */
+  readonly rbac?: RbacAuthorizer;
+  readonly network?: ServiceNetwork;
+  /** In order; absent: the default plugins (admission/plugins.ts). */
+  readonly admission?: readonly AdmissionPlugin[];
+}
+
+/** The options with what the verbs derive from them. */
+export interface Core extends RegistryOptions {
+  readonly network: ServiceNetwork;
+  readonly admission: readonly AdmissionPlugin[];
+}
+
+/** The cache that holds a resource, in whichever version it is stored. */
+export function cacheOf(core: Core, resource: Resource): ResourceCache {
+  return core.caches.for(storageRow(core.tables, resource));
+}
+
+/** A built-in resource's row, by its preferred version. */
+export function builtIn(core: Core, group: string, resource: string): Resource {
+  const row = core.tables.preferred(group, resource);
+  invariant(row, `no resource ${resource} in group ${JSON.stringify(group)}`);
+  return row;
+}
+
+export function nowText(core: Core): string {
+  return rfc3339(core.env.clock.now());
+}
+
+export function scopeOf(core: Core, ctx: RequestContext, resource: Resource): StrategyScope {
+  return { resource, now: nowText(core), user: ctx.user };
+}
+
+/** A stored object in the version that was asked for. */
+export function inVersion(core: Core, cached: CachedObject, asked: Resource): CachedObject {
+  const row = storageRow(core.tables, asked);
+  if (row === asked) return cached;
+  const form = `version:${asked.group}/${asked.version}`;
+  return cached.derived(form, (self) => new AnswerObject(convertCopy(self.object, row, asked), self));
+}
+
+function convertCopy(object: KubeObject, from: Resource, to: Resource): KubeObject {
+  return convert(structuredClone(object), from, to);
+}

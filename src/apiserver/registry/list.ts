@@ -1,0 +1,142 @@
+// LIST: consistent by default, paged at one revision.
+import type { Resource } from '../../api/tables.ts';
+import { StatusError } from '../../machinery/status.ts';
+import { type Revision, TooOldError } from '../../store/contract.ts';
+import { storedObject } from '../cache/cached-object.ts';
+import type { CachedObject, Filter, ListOptions, ListResult, RequestContext, Target } from '../contract.ts';
+import { type Core, cacheOf, inVersion } from './context.ts';
+import { type ContinueToken, decodeContinue, encodeContinue } from './continue-token.ts';
+import { filterOf, matchesFilter, selects } from './filters.ts';
+import { listPrefix } from './keys.ts';
+import { checkListOptions, listMode, tooLargeRevision, waitForRevision } from './resource-version.ts';
+import { isPersisted } from './targets.ts';
+import { storageRow } from './versions.ts';
+
+/** Keys read from the store at once for an old page with selectors. */
+const STORE_CHUNK = 500;
+
+/** One list under way. */
+interface Query {
+  readonly row: Resource;
+  readonly prefix: string;
+  readonly filter: Filter;
+  /** 0: no limit. */
+  readonly limit: number;
+}
+
+interface Page {
+  readonly items: readonly CachedObject[];
+  readonly revision: Revision;
+  /** How many follow; more than 0 makes a continue token. */
+  readonly remaining: number;
+}
+
+export async function list(core: Core, ctx: RequestContext, target: Target, options: ListOptions): Promise<ListResult> {
+  checkListOptions(options);
+  const { resource } = target;
+  if (!isPersisted(resource)) return { items: [], revision: await core.caches.consistent(ctx.signal) };
+  const row = storageRow(core.tables, resource);
+  const filter = filterOf(target, row, options);
+  const limit = Math.max(0, options.limit ?? 0);
+  const query: Query = { row, prefix: listPrefix(row, filter.namespace), filter, limit };
+  const page = options.continue
+    ? await nextPage(core, ctx, query, decodeContinue(options.continue))
+    : await firstPage(core, ctx, query, options);
+  const items = row === resource ? page.items : page.items.map((item) => inVersion(core, item, resource));
+  const last = page.items.at(-1);
+  if (page.remaining === 0 || !last) return { items, revision: page.revision };
+  return {
+    items,
+    revision: page.revision,
+    continue: encodeContinue({ rv: page.revision, start: last.key.slice(query.prefix.length) }),
+    // A count that selectors narrow would have to be found out by reading everything.
+    ...(!selects(filter) && { remainingItemCount: page.remaining }),
+  };
+}
+
+async function firstPage(core: Core, ctx: RequestContext, query: Query, options: ListOptions): Promise<Page> {
+  const cache = cacheOf(core, query.row);
+  const mode = listMode(options);
+  if (mode.kind === 'exact') {
+    const { revision } = mode;
+    if (revision > cache.revision) {
+      const now = await core.store.revision(ctx.signal);
+      if (revision > now) throw tooLargeRevision(revision, now);
+    }
+    return pageAt(core, ctx, query, { revision, after: undefined }, () => {
+      throw new StatusError('Expired', `The resourceVersion for the provided list is too old.`);
+    });
+  }
+  if (mode.kind === 'present') await core.caches.consistent(ctx.signal);
+  if (mode.kind === 'notOlderThan') {
+    await waitForRevision(cache, mode.revision, { clock: core.env.clock, signal: ctx.signal });
+  }
+  return cachePage(core, query, undefined);
+}
+
+async function nextPage(core: Core, ctx: RequestContext, query: Query, token: ContinueToken): Promise<Page> {
+  const after = query.prefix + token.start;
+  if (token.rv === -1) {
+    await core.caches.consistent(ctx.signal);
+    return cachePage(core, query, after);
+  }
+  if (cacheOf(core, query.row).revision === token.rv) return cachePage(core, query, after);
+  return pageAt(core, ctx, query, { revision: token.rv, after }, () => {
+    throw expiredToken(token);
+  });
+}
+
+function cachePage(core: Core, query: Query, after: string | undefined): Page {
+  const cache = cacheOf(core, query.row);
+  const page = { ...(after !== undefined && { after }), ...(query.limit > 0 && { limit: query.limit }) };
+  const { items, remaining } = cache.list(query.filter, page);
+  return { items, remaining, revision: cache.revision };
+}
+
+/** A page as of one revision, from the store's history. */
+async function pageAt(
+  core: Core,
+  ctx: RequestContext,
+  query: Query,
+  at: { readonly revision: Revision; readonly after: string | undefined },
+  onTooOld: () => never,
+): Promise<Page> {
+  const items: CachedObject[] = [];
+  let after = at.after;
+  const chunk = query.limit > 0 && !selects(query.filter) ? query.limit : STORE_CHUNK;
+  try {
+    for (;;) {
+      const found = await core.store.list({
+        prefix: query.prefix,
+        limit: chunk,
+        revision: at.revision,
+        signal: ctx.signal,
+        ...(after !== undefined && { after }),
+      });
+      for (const [i, stored] of found.items.entries()) {
+        after = stored.key;
+        const object = storedObject(stored);
+        if (!matchesFilter(query.filter, query.row, object.object)) continue;
+        items.push(object);
+        if (items.length !== query.limit) continue;
+        return { items, revision: at.revision, remaining: found.remaining + found.items.length - i - 1 };
+      }
+      if (found.remaining === 0) return { items, revision: at.revision, remaining: 0 };
+    }
+  } catch (error) {
+    if (error instanceof TooOldError) return onTooOld();
+    throw error;
+  }
+}
+
+const EXPIRED_TOKEN =
+  'The provided continue parameter is too old to display a consistent list result. You can start a new list without ' +
+  'the continue parameter, or use the continue token in this response to retrieve the remainder of the results. ' +
+  'Continuing with the provided token results in an inconsistent list - objects that were created, modified, or ' +
+  'deleted between the time the first chunk was returned and now may show up in the list.';
+
+/** 410 with a token that goes on at the present. */
+function expiredToken(token: ContinueToken): StatusError {
+  const next = encodeContinue({ rv: -1, start: token.start });
+  return new StatusError('Expired', EXPIRED_TOKEN, undefined, { continue: next });
+}

@@ -1,0 +1,164 @@
+// WATCH: from a revision, or beginning with what is there; with bookmarks; for a limited time.
+import type { Resource } from '../../api/tables.ts';
+import type { Timer } from '../../lib/clock.ts';
+import { StatusError } from '../../machinery/status.ts';
+import { type Revision, TooOldError } from '../../store/contract.ts';
+import type {
+  Filter,
+  RequestContext,
+  ResourceCache,
+  Target,
+  WatchDelivery,
+  WatchOptions,
+  WatchSink,
+} from '../contract.ts';
+import { type Core, cacheOf, inVersion } from './context.ts';
+import { filterOf } from './filters.ts';
+import { checkWatchOptions, parseRevision, waitForRevision } from './resource-version.ts';
+import { isPersisted, unsupportedVerb } from './targets.ts';
+import { storageRow } from './versions.ts';
+
+/** A watch without timeoutSeconds ends between this and twice this, so that clients do not all come back at once. */
+export const MIN_WATCH_SECONDS = 1800;
+/** Bookmarks come about this often, with up to a quarter more or less. */
+export const BOOKMARK_INTERVAL_MS = 60_000;
+
+export async function watch(
+  core: Core,
+  ctx: RequestContext,
+  target: Target,
+  options: WatchOptions,
+  sink: WatchSink,
+): Promise<void> {
+  checkWatchOptions(options);
+  const { resource } = target;
+  if (!isPersisted(resource)) throw unsupportedVerb();
+  const row = storageRow(core.tables, resource);
+  const filter = filterOf(target, row, options);
+  const cache = cacheOf(core, row);
+  const asked = parseRevision(options.resourceVersion);
+  if (!options.resourceVersion) await core.caches.consistent(ctx.signal);
+  else if (options.sendInitialEvents && asked > 0) {
+    await waitForRevision(cache, asked, { clock: core.env.clock, signal: ctx.signal });
+  }
+  ctx.signal.throwIfAborted();
+  new Watch(core, { resource, row, filter, cache, options, asked }, sink).start(ctx.signal);
+}
+
+interface Request {
+  readonly resource: Resource;
+  readonly row: Resource;
+  readonly filter: Filter;
+  readonly cache: ResourceCache;
+  readonly options: WatchOptions;
+  readonly asked: Revision;
+}
+
+class Watch {
+  readonly #core: Core;
+  readonly #request: Request;
+  readonly #sink: WatchSink;
+  readonly #stop = new AbortController();
+  #bookmarkTimer: Timer | undefined;
+  #endTimer: Timer | undefined;
+  #ended = false;
+
+  constructor(core: Core, request: Request, sink: WatchSink) {
+    this.#core = core;
+    this.#request = request;
+    this.#sink = sink;
+  }
+
+  start(signal: AbortSignal): void {
+    const onAbort = (): void => this.#end();
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#stop.signal.addEventListener('abort', () => signal.removeEventListener('abort', onAbort), { once: true });
+    const { cache, filter, options, asked } = this.#request;
+    const initial = options.sendInitialEvents ?? asked === 0;
+    // The list and the watch begin in the same turn: nothing can come between them.
+    const from = asked > 0 && !initial ? asked : cache.revision;
+    const first = initial ? this.#initial(from) : [];
+    try {
+      cache.watch({
+        filter,
+        after: from,
+        deliver: (batch) => this.#deliver(batch),
+        end: (reason) => this.#end(this.#tooOld(reason)),
+        signal: this.#stop.signal,
+      });
+    } catch (error) {
+      if (!(error instanceof TooOldError)) throw error;
+      this.#end(this.#tooOld(error));
+      return;
+    }
+    if (first.length > 0) this.#sink.deliver(first);
+    this.#startTimers();
+  }
+
+  #initial(revision: Revision): WatchDelivery[] {
+    const { cache, filter, options } = this.#request;
+    const batch: WatchDelivery[] = cache
+      .list(filter)
+      .items.map((object) => ({ type: 'ADDED', object: this.#inVersion(object), revision: object.revision }));
+    if (options.sendInitialEvents && options.allowWatchBookmarks) {
+      batch.push({ type: 'BOOKMARK', revision, initialEventsEnd: true });
+    }
+    return batch;
+  }
+
+  #inVersion<T extends Parameters<typeof inVersion>[1]>(object: T): ReturnType<typeof inVersion> {
+    return inVersion(this.#core, object, this.#request.resource);
+  }
+
+  #deliver(batch: readonly WatchDelivery[]): void {
+    if (this.#ended) return;
+    if (this.#request.row === this.#request.resource) this.#sink.deliver(batch);
+    else {
+      this.#sink.deliver(batch.map((d) => (d.type === 'BOOKMARK' ? d : { ...d, object: this.#inVersion(d.object) })));
+    }
+  }
+
+  #tooOld(reason: Error): StatusError {
+    const oldest = reason instanceof TooOldError ? reason.compacted + 1 : this.#request.cache.revision;
+    const message = `too old resource version: ${this.#request.asked} (${oldest})`;
+    return new StatusError('Expired', message, undefined, { cause: reason });
+  }
+
+  #startTimers(): void {
+    const { clock, random } = this.#core.env;
+    const { timeoutSeconds, allowWatchBookmarks } = this.#request.options;
+    const seconds = timeoutSeconds && timeoutSeconds > 0 ? timeoutSeconds : MIN_WATCH_SECONDS * (1 + random.next());
+    this.#endTimer = clock.timer(seconds * 1000, () => this.#bookmark(() => this.#end()));
+    if (allowWatchBookmarks) this.#scheduleBookmark();
+  }
+
+  #scheduleBookmark(): void {
+    const { clock, random } = this.#core.env;
+    const delayMs = BOOKMARK_INTERVAL_MS * (0.75 + random.next() / 2);
+    this.#bookmarkTimer = clock.timer(delayMs, () => this.#bookmark(() => this.#scheduleBookmark()));
+  }
+
+  /**
+   * Sends a bookmark, where wanted, and goes on. Events up to the cache's revision may wait for the end of this turn of
+   * the event loop: the bookmark goes behind them.
+   */
+  #bookmark(then: () => void): void {
+    const { revision } = this.#request.cache;
+    setImmediate(() =>
+      setImmediate(() => {
+        if (this.#ended) return;
+        if (this.#request.options.allowWatchBookmarks) this.#sink.deliver([{ type: 'BOOKMARK', revision }]);
+        then();
+      }),
+    );
+  }
+
+  #end(error?: StatusError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#bookmarkTimer?.cancel();
+    this.#endTimer?.cancel();
+    this.#stop.abort();
+    this.#sink.end(error);
+  }
+}

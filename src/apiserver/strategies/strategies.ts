@@ -1,0 +1,103 @@
+// Which strategy a resource has. Keys are group/resource, so that all versions of a kind share one.
+import type { KubeObject } from '../../api/object.ts';
+import type { Resource } from '../../api/tables.ts';
+import * as core from './core.ts';
+import { pathSegment } from './name-rules.ts';
+import { podStrategy } from './pod.ts';
+import * as access from './policy-and-access.ts';
+import { serviceStrategy } from './service.ts';
+import type { Strategy } from './strategy.ts';
+import * as workloads from './workloads.ts';
+
+const NONE: Strategy = {};
+
+/** Custom resources count generations and want a resourceVersion on update, whatever their kind. */
+const CUSTOM: Strategy = { countsGenerations: true, unconditionalUpdate: false };
+
+const STRATEGIES: { readonly [key: string]: Strategy } = {
+  configmaps: core.configMapStrategy,
+  endpoints: core.endpointsStrategy,
+  events: core.eventStrategy,
+  'events.events.k8s.io': core.eventStrategy,
+  limitranges: core.limitRangeStrategy,
+  namespaces: core.namespaceStrategy,
+  nodes: core.nodeStrategy,
+  persistentvolumeclaims: core.persistentVolumeClaimStrategy,
+  persistentvolumes: core.persistentVolumeStrategy,
+  pods: podStrategy,
+  podtemplates: core.podTemplateStrategy,
+  replicationcontrollers: workloads.replicationControllerStrategy,
+  resourcequotas: core.resourceQuotaStrategy,
+  secrets: core.secretStrategy,
+  serviceaccounts: core.serviceAccountStrategy,
+  services: serviceStrategy,
+  'apiservices.apiregistration.k8s.io': access.conditionalStrategy,
+  'controllerrevisions.apps': access.controllerRevisionStrategy,
+  'daemonsets.apps': workloads.daemonSetStrategy,
+  'deployments.apps': workloads.deploymentStrategy,
+  'replicasets.apps': workloads.replicaSetStrategy,
+  'statefulsets.apps': workloads.statefulSetStrategy,
+  'cronjobs.batch': workloads.cronJobStrategy,
+  'jobs.batch': workloads.jobStrategy,
+  'certificatesigningrequests.certificates.k8s.io': access.certificateSigningRequestStrategy,
+  'ingressclasses.networking.k8s.io': access.countingStrategy,
+  'ingresses.networking.k8s.io': access.ingressStrategy,
+  'networkpolicies.networking.k8s.io': access.networkPolicyStrategy,
+  'ipaddresses.networking.k8s.io': { nameRule: pathSegment },
+  'poddisruptionbudgets.policy': access.podDisruptionBudgetStrategy,
+  'roles.rbac.authorization.k8s.io': access.roleStrategy,
+  'clusterroles.rbac.authorization.k8s.io': access.clusterRoleStrategy,
+  'rolebindings.rbac.authorization.k8s.io': access.roleBindingStrategy,
+  'clusterrolebindings.rbac.authorization.k8s.io': access.clusterRoleBindingStrategy,
+  'csidrivers.storage.k8s.io': access.countingConditionalStrategy,
+  'csinodes.storage.k8s.io': access.conditionalStrategy,
+  'storageclasses.storage.k8s.io': access.storageClassStrategy,
+  'volumeattachments.storage.k8s.io': access.conditionalStrategy,
+  'mutatingadmissionpolicies.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'mutatingadmissionpolicybindings.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'mutatingwebhookconfigurations.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'validatingadmissionpolicies.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'validatingadmissionpolicybindings.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'validatingwebhookconfigurations.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'customresourcedefinitions.apiextensions.k8s.io': access.customResourceDefinitionStrategy,
+  'priorityclasses.scheduling.k8s.io': access.priorityClassStrategy,
+  'leases.coordination.k8s.io': access.leaseStrategy,
+  'runtimeclasses.node.k8s.io': access.runtimeClassStrategy,
+  'endpointslices.discovery.k8s.io': access.endpointSliceStrategy,
+  'resourceslices.resource.k8s.io': access.countingStrategy,
+  'flowschemas.flowcontrol.apiserver.k8s.io': access.countingConditionalStrategy,
+  'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io': access.countingConditionalStrategy,
+};
+
+const keyOf = (resource: Resource): string =>
+  resource.group === '' ? resource.resource : `${resource.resource}.${resource.group}`;
+
+/** Strategies by resource row: rows are looked up far more often than they change. */
+const byRow = new WeakMap<Resource, Strategy>();
+
+export function strategyOf(resource: Resource): Strategy {
+  let strategy = byRow.get(resource);
+  if (!strategy) {
+    strategy = STRATEGIES[keyOf(resource)] ?? (isCustom(resource) ? CUSTOM : NONE);
+    byRow.set(resource, strategy);
+  }
+  return strategy;
+}
+
+/** Types of the table are dotted definition names of upstream's packages; a custom resource's type is not. */
+function isCustom(resource: Resource): boolean {
+  return !resource.type.startsWith('io.k8s.');
+}
+
+/** The names of the fields that a selector may ask for, beyond metadata.name and metadata.namespace. */
+export function selectableFields(resource: Resource): readonly string[] {
+  return Object.keys(strategyOf(resource).selectable ?? {});
+}
+
+/** An object's selectable fields, for matching field selectors. `resource` is the row of the stored version. */
+export function fieldsOf(resource: Resource, object: KubeObject): { readonly [field: string]: string } {
+  const fields: { [field: string]: string } = { 'metadata.name': object.metadata.name };
+  if (object.metadata.namespace !== undefined) fields['metadata.namespace'] = object.metadata.namespace;
+  for (const [field, read] of Object.entries(strategyOf(resource).selectable ?? {})) fields[field] = read(object);
+  return fields;
+}
