@@ -52,6 +52,17 @@ function structFor(node: Node, depth: number): fc.Arbitrary<unknown> {
   return fc.record(model, { requiredKeys: [] });
 }
 
+/** The same value with its members in the opposite order. */
+function reversed(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reversed);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, member]) => [key, key === 'fieldsV1' || key === 'raw' ? member : reversed(member)]),
+  );
+}
+
 const TYPES = ['Pod', 'Service', 'ConfigMap', 'PersistentVolumeClaim', 'LimitRange', 'Event']
   .map((kind) => `io.k8s.api.core.v1.${kind}`)
   .concat(['io.k8s.api.apps.v1.Deployment', 'io.k8s.api.apps.v1.StatefulSet', 'io.k8s.api.batch.v1.CronJob']);
@@ -65,6 +76,8 @@ for (const type of TYPES) {
         const bytes = serialize(tables, type, object);
         const again = decode(tables, type, JSON.parse(bytes.toString()), { fieldValidation: 'Strict' }).object;
         assert.deepEqual(again, object);
+        assert.deepEqual(serialize(tables, type, JSON.parse(bytes.toString())), bytes);
+        assert.deepEqual(serialize(tables, type, reversed(object) as object), bytes);
         const copy = copyByTable(tables, type, object);
         assert.deepEqual(copy, object);
         applyDefaults(tables, type, copy);

@@ -1,14 +1,17 @@
-// Objects in and out of JSON as Go's typed decoding and encoding would have it, driven only by the table of types.
+// Objects out of JSON as Go's typed decoding would have it, driven only by the table of types (serialize.ts: into JSON).
 //
 // A decoded object holds no member that its type lacks, no null, and no empty value that would not be written: absent and
 // empty are one thing, as they are in Go. What cannot be absent in Go (a struct that is no pointer, a number that is always
 // written) is present. Leaves are in canonical form.
 import { badRequest } from '../machinery/status.ts';
-import { duplicateKeys, parseJson, setMember, stringifyJson } from './json.ts';
-import { canonicalLeaf, jsonKind, LeafError, milliQuantity, TypeMismatch, zeroLeaf } from './leaves.ts';
+import { duplicateKeys, parseJson, setMember } from './json.ts';
+import { canonicalLeaf, jsonKind, LeafError, milliQuantity, TypeMismatch } from './leaves.ts';
 import type { Draft, KubeObject } from './object.ts';
 import { type Node, type Plan, type PlannedField, planOf } from './plan.ts';
 import type { Tables } from './tables.ts';
+import { isEmpty, zeroValue } from './zero.ts';
+
+export { copyByTable, serialize, serializeText } from './serialize.ts';
 
 type Members = { [key: string]: unknown };
 
@@ -95,33 +98,17 @@ function subject(plan: Plan, value: unknown): string {
   return `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${plan.goName}`;
 }
 
-/** Whether a value is one that omitempty leaves out. */
-function isEmpty(value: unknown): boolean {
-  switch (typeof value) {
-    case 'string':
-      return value === '';
-    case 'boolean':
-      return !value;
-    case 'number':
-      return value === 0;
-    case 'object':
-      if (value === null) return true;
-      if (Array.isArray(value)) return value.length === 0;
-      for (const _ in value) return false;
-      return true;
-    default:
-      return value === undefined;
-  }
+/** A map key on the path of a walk: it stands in the paths of unknown fields, but not in those of type errors. */
+interface MapKey {
+  readonly key: string;
 }
 
 /** One walk over one value, changing it in place. */
 class Decoding {
   readonly problems: string[] = [];
   readonly #reportUnknown: boolean;
-  /** Names, `[index]` and map keys down to the container being read. */
-  readonly #path: (string | number)[] = [];
-  /** For type errors: the field names of the path, without indexes and map keys, as Go has them. */
-  readonly #fields: string[] = [];
+  /** Field names, list indexes and map keys down to the container being read. */
+  readonly #path: (string | number | MapKey)[] = [];
 
   constructor(reportUnknown: boolean) {
     this.#reportUnknown = reportUnknown;
@@ -136,15 +123,18 @@ class Decoding {
         this.#unknown(key);
         value[key] = undefined;
         dropped = true;
-      } else if (before === null || before === undefined) {
+        continue;
+      }
+      if (before === null || before === undefined) {
         dropped = true;
-      } else {
-        const after = this.#field(plan, field, before);
-        if (after !== before) value[key] = after;
-        if (field.dropEmpty && isEmpty(after)) {
-          value[key] = undefined;
-          dropped = true;
-        }
+        continue;
+      }
+      // A string, the commonest value by far, needs nothing done to it.
+      const after = field.shape === 'string' && typeof before === 'string' ? before : this.#field(plan, field, before);
+      if (after !== before) value[key] = after;
+      if (field.dropEmpty && isEmpty(after)) {
+        value[key] = undefined;
+        dropped = true;
       }
     }
     const object = dropped ? withoutAbsent(value) : value;
@@ -155,56 +145,48 @@ class Decoding {
   }
 
   #field(plan: Plan, field: PlannedField, value: unknown): unknown {
-    const { shape, node } = field;
-    if (shape === 'string' && typeof value === 'string') return value;
-    this.#fields.push(field.name);
+    const { node } = field;
+    if (node.isLeaf) return this.#leaf(plan, node, value, field.name);
     this.#path.push(field.name);
-    const after = this.#value(plan, node, value);
+    const after = this.#container(plan, node, value);
     this.#path.pop();
-    this.#fields.pop();
-    // Resource lists of core/v1 are rounded up to thousandths.
-    return shape === 'map' && node.element!.shape === 'quantity' && plan.name.startsWith('io.k8s.api.core.v1.')
-      ? roundResourceList(after as Members)
-      : after;
+    return field.isResourceList ? roundResourceList(after as Members) : after;
   }
 
-  /** A value that is not null. `plan` is the struct around it, for messages. */
-  #value(plan: Plan, node: Node, value: unknown): unknown {
-    switch (node.shape) {
-      case 'struct':
-        if (typeof value !== 'object' || Array.isArray(value)) throw this.#mismatch(plan, node, jsonKind(value));
-        return this.struct(node.plan, value as Members);
-      case 'list':
-        if (!Array.isArray(value)) throw this.#mismatch(plan, node, jsonKind(value));
-        return this.#list(plan, node.element!, value);
-      case 'map':
-        if (typeof value !== 'object' || Array.isArray(value)) throw this.#mismatch(plan, node, jsonKind(value));
-        return this.#map(plan, node.element!, value as Members);
-      case 'custom':
-        return this.#custom(plan, node, value);
-      default:
-        return this.#leaf(plan, node, value);
-    }
+  /** An element of a list or map. `plan` is the struct around it, for messages. */
+  #element(plan: Plan, node: Node, value: unknown, at: number | MapKey): unknown {
+    if (value === null || value === undefined) return zeroValue(node);
+    if (node.isLeaf) return this.#leaf(plan, node, value);
+    this.#path.push(at);
+    const after = this.#container(plan, node, value);
+    this.#path.pop();
+    return after;
+  }
+
+  #container(plan: Plan, node: Node, value: unknown): unknown {
+    const isList = Array.isArray(value);
+    if (node.shape === 'custom') return this.#custom(plan, node, value);
+    if (typeof value !== 'object' || isList !== (node.shape === 'list'))
+      throw this.#mismatch(plan, node, jsonKind(value));
+    if (node.shape === 'struct') return this.struct(node.plan, value as Members);
+    return isList ? this.#list(plan, node.element!, value) : this.#map(plan, node.element!, value as Members);
   }
 
   #list(plan: Plan, element: Node, list: unknown[]): unknown[] {
     for (let i = 0; i < list.length; i++) {
       const before = list[i];
-      this.#path.push(i);
-      const after = before === null || before === undefined ? zeroValue(element) : this.#value(plan, element, before);
-      this.#path.pop();
+      const after = this.#element(plan, element, before, i);
       if (after !== before) list[i] = after;
     }
     return list;
   }
 
   #map(plan: Plan, element: Node, map: Members): Members {
+    const strings = element.shape === 'string';
     for (const key in map) {
       const before = map[key];
-      if (typeof before === 'string' && element.shape === 'string') continue;
-      this.#path.push(key);
-      const after = before === null || before === undefined ? zeroValue(element) : this.#value(plan, element, before);
-      this.#path.pop();
+      if (strings && typeof before === 'string') continue;
+      const after = this.#element(plan, element, before, element.isLeaf ? 0 : { key });
       if (after !== before) map[key] = after;
     }
     return map;
@@ -218,18 +200,19 @@ class Decoding {
     throw new LeafError(node.element ? `invalid value for ${node.goType}` : 'boolean or JSON schema expected');
   }
 
-  #leaf(plan: Plan, node: Node, value: unknown): unknown {
+  #leaf(plan: Plan, node: Node, value: unknown, field?: string): unknown {
     try {
       return canonicalLeaf(node.shape, value);
     } catch (error) {
-      if (error instanceof TypeMismatch) throw this.#mismatch(plan, node, error.found);
+      if (error instanceof TypeMismatch) throw this.#mismatch(plan, node, error.found, field);
       throw error;
     }
   }
 
-  #mismatch(plan: Plan, node: Node, found: string): LeafError {
-    const field = `${plan.goName}.${this.#fields.join('.')}`;
-    return new LeafError(`json: cannot unmarshal ${found} into Go struct field ${field} of type ${node.goType}`);
+  #mismatch(plan: Plan, node: Node, found: string, field?: string): LeafError {
+    const names = this.#path.filter((part) => typeof part === 'string');
+    const path = [plan.goName, ...names, ...(field === undefined ? [] : [field])].join('.');
+    return new LeafError(`json: cannot unmarshal ${found} into Go struct field ${path} of type ${node.goType}`);
   }
 
   #unknown(key: string): void {
@@ -237,7 +220,7 @@ class Decoding {
     let path = '';
     for (const part of [...this.#path, key]) {
       if (typeof part === 'number') path += `[${part}]`;
-      else path += path === '' ? part : `.${part}`;
+      else path += `${path === '' ? '' : '.'}${typeof part === 'string' ? part : part.key}`;
     }
     this.problems.push(`unknown field ${JSON.stringify(path)}`);
   }
@@ -260,111 +243,4 @@ function withoutAbsent(value: Members): Members {
     if (member !== undefined && member !== null) setMember(kept, key, member);
   }
   return kept;
-}
-
-/** The value that stands for one that was not given, where there must be one. */
-function zeroValue(node: Node): unknown {
-  switch (node.shape) {
-    case 'struct': {
-      const object: Members = {};
-      for (const field of node.plan.filled) object[field.name] = zeroValue(field.node);
-      return object;
-    }
-    case 'list':
-      return [];
-    case 'map':
-      return {};
-    default:
-      return zeroLeaf(node.shape);
-  }
-}
-
-/**
- * A deep copy of a typed object that holds only what its type has, in the type's order: for writes of components in the same
- * process. Leaves are trusted, except that quantities are brought to canonical form.
- */
-export function copyByTable<T extends object = KubeObject>(tables: Tables, typeName: string, object: T): Draft<T> {
-  return arrangeStruct(planOf(tables, typeName), object as Members, COPY) as Draft<T>;
-}
-
-/**
- * An object's JSON as it is stored and served: kind, apiVersion and metadata first, members in the type's order, empty ones
- * left out or written as Go would. The bytes begin `{"kind":…,"apiVersion":…,"metadata":{`.
- */
-export function serialize(tables: Tables, typeName: string, object: object): Buffer {
-  return Buffer.from(serializeText(tables, typeName, object));
-}
-
-export function serializeText(tables: Tables, typeName: string, object: object): string {
-  return stringifyJson(arrangeStruct(planOf(tables, typeName), object as Members, WRITE));
-}
-
-/** Whether values are shared with the source, and whether nil is written as null. */
-interface Arrangement {
-  readonly share: boolean;
-  readonly nulls: boolean;
-}
-const COPY: Arrangement = { share: false, nulls: false };
-const WRITE: Arrangement = { share: true, nulls: true };
-
-function arrangeStruct(plan: Plan, source: Members, how: Arrangement): Members {
-  const object: Members = {};
-  for (const field of plan.fields) {
-    const value = source[field.name];
-    if (value === undefined || value === null) {
-      if (field.absent === 'filled') object[field.name] = how.nulls ? zeroWritten(field.node) : zeroValue(field.node);
-      else if (field.absent === 'null' && how.nulls) object[field.name] = null;
-    } else if (!(field.dropEmpty && isEmpty(value))) {
-      object[field.name] = arrange(field.node, value, how);
-    }
-  }
-  return object;
-}
-
-function zeroWritten(node: Node): unknown {
-  return node.shape === 'struct' ? arrangeStruct(node.plan, {}, WRITE) : zeroValue(node);
-}
-
-function arrange(node: Node, value: unknown, how: Arrangement): unknown {
-  if (typeof value !== 'object' || value === null) return node.shape === 'quantity' ? quantityLeaf(value) : value;
-  switch (node.shape) {
-    case 'struct':
-      return arrangeStruct(node.plan, value as Members, how);
-    case 'list':
-      return arrangeList(node.element!, value as unknown[], how);
-    case 'map':
-      return arrangeMap(node.element!, value as Members, how);
-    case 'custom':
-      if (Array.isArray(value)) return arrangeList(node.element!, value, how);
-      return arrangeStruct(node.plan, value as Members, how);
-    default:
-      return how.share ? value : structuredClone(value);
-  }
-}
-
-function quantityLeaf(value: unknown): unknown {
-  return typeof value === 'string' ? canonicalLeaf('quantity', value) : value;
-}
-
-function arrangeList(element: Node, list: unknown[], how: Arrangement): unknown[] {
-  if (how.share && element.shape === 'string') return list;
-  return list.map((item) => (item === null || item === undefined ? zeroValue(element) : arrange(element, item, how)));
-}
-
-/** Maps are written in the order of their keys, so that equal objects have equal bytes. */
-function arrangeMap(element: Node, map: Members, how: Arrangement): Members {
-  const keys = Object.keys(map);
-  const sorted = isSorted(keys);
-  if (how.share && sorted && element.shape === 'string') return map;
-  const copy: Members = {};
-  for (const key of sorted ? keys : keys.sort()) {
-    const item = map[key];
-    if (item !== undefined) setMember(copy, key, item === null ? zeroValue(element) : arrange(element, item, how));
-  }
-  return copy;
-}
-
-function isSorted(keys: readonly string[]): boolean {
-  for (let i = 1; i < keys.length; i++) if (keys[i - 1]! > keys[i]!) return false;
-  return true;
 }

@@ -26,6 +26,7 @@ export type Shape =
 /** How one value is written in JSON. */
 export class Node {
   readonly shape: Shape;
+  readonly isLeaf: boolean;
   /** The Go type, as error messages name it. */
   readonly goType: string;
   /** Element of a list or map; of a custom value, the list's element. */
@@ -37,6 +38,7 @@ export class Node {
   constructor(tables: Tables, shape: Shape, goType: string, inner?: { element?: Node; type?: string }) {
     this.#tables = tables;
     this.shape = shape;
+    this.isLeaf = shape !== 'struct' && shape !== 'list' && shape !== 'map' && shape !== 'custom';
     this.goType = goType;
     this.element = inner?.element;
     this.#type = inner?.type;
@@ -56,6 +58,8 @@ export interface PlannedField {
   readonly node: Node;
   readonly shape: Shape;
   readonly pointer: boolean;
+  /** A ResourceList of core/v1: its quantities have no digits below thousandths. */
+  readonly isResourceList: boolean;
   /** Left out of JSON when empty. Never so for a pointer's value or a struct. */
   readonly dropEmpty: boolean;
   /** What an absent value is when it cannot be absent in Go: present at once (`decode`), or only as null when written. */
@@ -72,6 +76,8 @@ export interface Plan {
   readonly byName: ReadonlyMap<string, PlannedField>;
   /** Fields that are present in every decoded object. */
   readonly filled: readonly PlannedField[];
+  /** Fields that are present in every written object: those, and the ones written as null. */
+  readonly written: readonly PlannedField[];
 }
 
 const plans = new WeakMap<TypeRow, Plan>();
@@ -90,7 +96,7 @@ export function planOf(tables: Tables, typeName: string): Plan {
 function compile(tables: Tables, row: TypeRow): Plan {
   if (row.alias) return planOf(tables, row.alias.slice(1));
   if (!row.fields) throw new Error(`type ${row.name} has no fields`);
-  const fields = [...row.fields.values()].map((field, index) => planField(tables, field, index));
+  const fields = [...row.fields.values()].map((field, index) => planField(tables, row, field, index));
   return {
     name: row.name,
     goName: row.name.slice(row.name.lastIndexOf('.') + 1),
@@ -98,6 +104,7 @@ function compile(tables: Tables, row: TypeRow): Plan {
     fields,
     byName: new Map(fields.map((f) => [f.name, f])),
     filled: fields.filter((f) => f.absent === 'filled'),
+    written: fields.filter((f) => f.absent !== 'stays'),
   };
 }
 
@@ -115,7 +122,7 @@ const STRUCT_LEAVES = new Set<Shape>([
 /** Of those, the ones whose zero is written as null. */
 const NULL_LEAVES = new Set<Shape>(['time', 'microtime', 'rawext', 'json', 'fieldsv1', 'any']);
 
-function planField(tables: Tables, field: Field, index: number): PlannedField {
+function planField(tables: Tables, row: TypeRow, field: Field, index: number): PlannedField {
   const node = nodeOf(tables, field.code);
   const { shape } = node;
   const structLike = shape === 'struct' || STRUCT_LEAVES.has(shape);
@@ -132,6 +139,7 @@ function planField(tables: Tables, field: Field, index: number): PlannedField {
     node,
     shape,
     pointer: field.pointer,
+    isResourceList: field.code === '{}quantity' && row.name.startsWith('io.k8s.api.core.v1.'),
     dropEmpty: !field.pointer && field.omitEmpty && !structLike && shape !== 'custom',
     absent,
   };
