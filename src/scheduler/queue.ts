@@ -1,8 +1,8 @@
 // Pods that wait to be scheduled: active (next in line), backing off, unschedulable (until an event may help), gated.
 import type { Clock, Timer } from '../lib/clock.ts';
+import { Heap } from '../lib/heap.ts';
 import type { ClusterEvent, EventInterest } from './cluster-events.ts';
 import type { QueueOrder, QueueSortPlugin } from './framework.ts';
-import { Heap } from './heap.ts';
 import type { PodInfo } from './pod-info.ts';
 
 export interface QueuedPod extends QueueOrder {

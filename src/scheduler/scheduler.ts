@@ -1,9 +1,9 @@
 // The scheduling loop: takes a pod from the queue, decides, assumes, and binds in the background.
 import type { Client, Informers } from '../client/contract.ts';
 import type { EventRecorder } from '../client/event-recorder.ts';
+import { BoundedTasks } from '../lib/bounded-tasks.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
-import { BoundedTasks } from './bounded-tasks.ts';
 import { ClusterCache } from './cache.ts';
 import { type Decision, decide } from './decide.ts';
 import { fitError, NO_NODES } from './fit-error.ts';

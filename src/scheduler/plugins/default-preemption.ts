@@ -1,9 +1,9 @@
 import type { Client } from '../../client/contract.ts';
 import type { EventRecorder } from '../../client/event-recorder.ts';
+import type { BoundedTasks } from '../../lib/bounded-tasks.ts';
 import { rfc3339 } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { isReason } from '../../machinery/status.ts';
-import type { BoundedTasks } from '../bounded-tasks.ts';
 import type { Cycle, Diagnosis, PostFilterPlugin, PostFilterResult, Profile } from '../framework.ts';
 import type { SchedulerMetrics } from '../metrics.ts';
 import type { NominatedPods } from '../nominated-pods.ts';
