@@ -1,4 +1,5 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Pod, ProjectedVolumeSource, Volume } from '../../api/generated/types.ts';
 import type { Client } from '../../client/contract.ts';
 import type { Environment } from '../../lib/environment.ts';
@@ -62,12 +63,20 @@ export class VolumeManager {
     return paths;
   }
 
-  /** Takes a pod's directory away, after unmounting what is mounted in it. */
+  /** Takes a pod's volumes away, after unmounting what is mounted in them; the rest of its directory stays. */
   async tearDown(uid: string): Promise<void> {
     const directory = this.#options.directories.pod(uid);
     await unmountBelow(directory);
-    await rm(directory, { recursive: true, force: true });
+    for (const name of ['volumes', 'volume-subpaths']) {
+      await rm(join(directory, name), { recursive: true, force: true });
+    }
     this.#options.tokens.forget(uid);
+  }
+
+  /** Takes a pod's whole directory away. */
+  async removeDirectory(uid: string): Promise<void> {
+    await this.tearDown(uid);
+    await rm(this.#options.directories.pod(uid), { recursive: true, force: true });
   }
 
   async #setUp(volume: Volume, fields: FieldContext, signal: AbortSignal): Promise<string> {

@@ -14,9 +14,7 @@ const O_PATH = 0o10000000;
  */
 export async function bindSubPath(volume: string, subPath: string, target: string): Promise<void> {
   if (await isMountPoint(target)) return;
-  const parts = subPath.split('/').filter((part) => part !== '' && part !== '.');
-  if (subPath.startsWith('/') || parts.includes('..'))
-    throw new VolumeError(`invalid subPath ${JSON.stringify(subPath)}`);
+  const parts = await resolveWithin(volume, subPath);
   let handle = await open(volume, O_PATH | constants.O_DIRECTORY);
   try {
     const { mode } = await handle.stat();
