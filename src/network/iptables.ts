@@ -23,24 +23,49 @@ export async function removeForwarding(run: RunCommand, ranges: readonly string[
   for (const rule of forwardRules(ranges)) await run(['iptables', ...WAIT, '-D', 'FORWARD', ...rule]);
 }
 
-/** Removes the plugin's chains when no pod of anybody uses them any more. */
-export async function removePortMapping(run: RunCommand): Promise<void> {
-  const lines = await list(run, 'nat');
-  const inUse = lines.some((line) => line.startsWith('-N CNI-DN-') || line.startsWith('-A CNI-HOSTPORT-DNAT'));
-  if (inUse) return;
-  const jumps = lines.filter((line) => /^-A (PREROUTING|OUTPUT|POSTROUTING) .*-j CNI-HOSTPORT-/.test(line));
-  for (const line of jumps) await output(run, ['iptables', ...WAIT, '-t', 'nat', ...words(line.replace(/^-A/, '-D'))]);
-  const chains = PORTMAP_CHAINS.filter((chain) => lines.includes(`-N ${chain}`));
-  for (const action of ['-F', '-X']) {
-    for (const chain of chains) await output(run, ['iptables', ...WAIT, '-t', 'nat', action, chain]);
+/** Removes what the plugin left for our pods, and its own chains too when no pod of anybody uses them any more. */
+export async function removePortMapping(run: RunCommand, networkName: string): Promise<void> {
+  const mapped = (await list(run, 'nat')).filter((line) => line.startsWith('-A CNI-HOSTPORT-DNAT '));
+  const ours = mapped.filter((line) => line.includes(`dnat name: \\"${networkName}\\" id: `));
+  for (const line of ours) {
+    await nat(run, words(line.replace(/^-A/, '-D')));
+    const chain = /-j (CNI-DN-\S+)$/.exec(line)?.[1];
+    if (chain) for (const action of ['-F', '-X']) await nat(run, [action, chain]);
   }
-  if (chains.length > 0) await removeEmptyNat(run);
+  if (ours.length === mapped.length) await removePortMappingChains(run);
 }
 
-/** A table without a rule, which iptables makes on first use: the plugin's was the first. */
+async function removePortMappingChains(run: RunCommand): Promise<void> {
+  const lines = await list(run, 'nat');
+  const jumps = lines.filter((line) => /^-A (PREROUTING|OUTPUT|POSTROUTING) .*-j CNI-HOSTPORT-/.test(line));
+  for (const line of jumps) await nat(run, words(line.replace(/^-A/, '-D')));
+  const chains = PORTMAP_CHAINS.filter((chain) => lines.includes(`-N ${chain}`));
+  for (const action of ['-F', '-X']) {
+    for (const chain of chains) await nat(run, [action, chain]);
+  }
+  await removeEmptyNat(run);
+}
+
+function nat(run: RunCommand, args: readonly string[]): Promise<string> {
+  return output(run, ['iptables', ...WAIT, '-t', 'nat', ...args]);
+}
+
+/**
+ * A table "nat" without a rule, which iptables makes on first use and never removes; the plugin asks both families. One with
+ * rules, or with chains that are not iptables' own, is somebody's.
+ */
 async function removeEmptyNat(run: RunCommand): Promise<void> {
-  const left = await list(run, 'nat');
-  if (left.every((line) => /^-P \S+ ACCEPT$/.test(line))) await run(['nft', 'delete', 'table', 'ip', 'nat']);
+  for (const family of ['ip', 'ip6']) {
+    const listed = await run(['nft', 'list', 'table', family, 'nat']);
+    if (listed.code === 0 && isWithoutRules(listed.stdout))
+      await output(run, ['nft', 'delete', 'table', family, 'nat']);
+  }
+}
+
+export function isWithoutRules(listing: string): boolean {
+  const empty =
+    /^(table ip6? nat \{|chain (PREROUTING|INPUT|OUTPUT|POSTROUTING) \{|type nat hook .*; policy accept;|\}|)$/;
+  return listing.split('\n').every((line) => empty.test(line.trim()));
 }
 
 function forwardRules(ranges: readonly string[]): readonly (readonly string[])[] {
@@ -61,7 +86,8 @@ async function list(run: RunCommand, table: string, chain?: string, signal?: Abo
   return result?.code === 0 ? result.stdout.trim().split('\n') : [];
 }
 
-/** Splits a line of `iptables -S`, where only comments are quoted. */
+/** Splits a line of `iptables -S`, where only comments are quoted, with backslashes before quotes in them. */
 export function words(line: string): readonly string[] {
-  return Array.from(line.matchAll(/"([^"]*)"|(\S+)/g), (match) => match[1] ?? match[2]!);
+  const found = line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g);
+  return Array.from(found, ([, quoted, plain]) => quoted?.replace(/\\(.)/g, '$1') ?? plain!);
 }

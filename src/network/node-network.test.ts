@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { cniConfig, writeCniConfig } from './cni.ts';
 import type { CommandResult, RunCommand } from './command.ts';
-import { removePortMapping, words } from './iptables.ts';
+import { isWithoutRules, removePortMapping, words } from './iptables.ts';
 import { masqueradeTable } from './masquerade.ts';
 import { applySettings, decideSettings, restoreSettings } from './sysctl.ts';
 
@@ -87,41 +87,61 @@ test('only what leaves the cluster is masqueraded', () => {
   assert.match(text, /ip saddr 10\.244\.3\.0\/24 ip daddr != \{ 10\.244\.0\.0\/16, 224\.0\.0\.0\/4 \} masquerade/);
 });
 
-test("the port mapper's chains go when no pod uses them, and stay while one does", async () => {
-  const left = [
+/** A nat table behind `iptables`: rules as `-S` lists them. */
+function natTable(lines: string[]): { readonly run: RunCommand; readonly lines: string[] } {
+  const quoted = (word: string): string => (/[ "]/.test(word) ? `"${word.replaceAll('"', '\\"')}"` : word);
+  const remove = (line: string): number => {
+    const at = lines.indexOf(line);
+    if (at >= 0) lines.splice(at, 1);
+    return at >= 0 ? 0 : 1;
+  };
+  const run: RunCommand = async ([command, ...argv]) => {
+    const [action, chain] = argv.slice(4);
+    let code = 0;
+    if (command === 'nft') code = 1;
+    else if (action === '-D') code = remove(argv.slice(4).map(quoted).join(' ').replace('-D', '-A'));
+    else if (action === '-F') for (const rule of lines.filter((line) => line.startsWith(`-A ${chain} `))) remove(rule);
+    else if (action === '-X') code = lines.some((line) => line.endsWith(`-j ${chain}`)) ? 1 : remove(`-N ${chain}`);
+    return { code, stdout: lines.join('\n'), stderr: code ? `${action} ${chain}` : '' };
+  };
+  return { run, lines };
+}
+
+test("the port mapper's leavings of our network go, another's stay, and the last takes its chains with it", async () => {
+  const pod = (network: string, chain: string): string[] => [
+    `-N ${chain}`,
+    `-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"${network}\\" id: \\"${chain}\\"" -j ${chain}`,
+    `-A ${chain} -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.1.2:8080`,
+  ];
+  const fixed = [
     '-P PREROUTING ACCEPT',
+    '-P POSTROUTING ACCEPT',
     '-N CNI-HOSTPORT-DNAT',
     '-N CNI-HOSTPORT-MASQ',
     '-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT',
     '-A POSTROUTING -m comment --comment "CNI portfwd requiring masquerade" -j CNI-HOSTPORT-MASQ',
     '-A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE',
   ];
-  const said: string[] = [];
-  const run =
-    (lines: readonly string[]): RunCommand =>
-    async (argv) => {
-      said.push(argv.slice(5).join(' '));
-      return { code: 0, stdout: lines.join('\n'), stderr: '' };
-    };
-  await removePortMapping(run([...left, '-N CNI-DN-0123', '-A CNI-HOSTPORT-DNAT -j CNI-DN-0123']));
-  assert.deepEqual(said.splice(0), ['-S']);
-  await removePortMapping(run(left));
-  assert.deepEqual(said, [
-    '-S',
-    '-D PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT',
-    '-D POSTROUTING -m comment --comment CNI portfwd requiring masquerade -j CNI-HOSTPORT-MASQ',
-    '-F CNI-HOSTPORT-DNAT',
-    '-F CNI-HOSTPORT-MASQ',
-    '-X CNI-HOSTPORT-DNAT',
-    '-X CNI-HOSTPORT-MASQ',
-    '-S',
-  ]);
-  assert.deepEqual(words('-m comment --comment "two words" -j X'), [
-    '-m',
-    'comment',
-    '--comment',
-    'two words',
-    '-j',
-    'X',
-  ]);
+  const other = [...fixed, ...pod('podman', 'CNI-DN-1')];
+  const shared = natTable([...other, ...pod('tsukube', 'CNI-DN-2')]);
+  await removePortMapping(shared.run, 'tsukube');
+  assert.deepEqual(shared.lines, other);
+  const alone = natTable([...fixed, ...pod('tsukube', 'CNI-DN-2')]);
+  await removePortMapping(alone.run, 'tsukube');
+  assert.deepEqual(alone.lines, ['-P PREROUTING ACCEPT', '-P POSTROUTING ACCEPT']);
+  const words1 = words('-m comment --comment "a \\"quoted\\" word" -j X');
+  assert.deepEqual(words1, ['-m', 'comment', '--comment', 'a "quoted" word', '-j', 'X']);
+});
+
+test('a table of iptables without a rule is told from one that is in use', () => {
+  const empty = `table ip nat {
+	chain PREROUTING {
+		type nat hook prerouting priority dstnat; policy accept;
+	}
+}
+`;
+  assert.equal(isWithoutRules(empty), true);
+  assert.equal(isWithoutRules('table ip6 nat {\n}\n'), true);
+  assert.equal(isWithoutRules(empty.replace('accept;', 'accept;\n\t\tcounter packets 0 bytes 0 jump X')), false);
+  assert.equal(isWithoutRules(empty.replace('PREROUTING', 'DOCKER')), false);
 });

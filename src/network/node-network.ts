@@ -1,6 +1,6 @@
 // A node's network from the outside: set up before the first pod, and gone without a trace when the cluster goes.
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rm, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { CONF_FILE, DEFAULT_BRIDGE, DEFAULT_NETWORK_NAME, VXLAN_MTU, writeCniConfig } from './cni.ts';
 import { output, type RunCommand, succeeds } from './command.ts';
 import { allowForwarding, removeForwarding, removePortMapping } from './iptables.ts';
@@ -65,7 +65,7 @@ export async function cleanUpNodeNetwork(options: CleanUpOptions): Promise<void>
     () => removeTable(run, options.proxyTable ?? DEFAULT_PROXY_TABLE),
     () => removeTable(run, options.masqueradeTable ?? DEFAULT_MASQUERADE_TABLE),
     () => removeForwarding(run, options.clusterCidrs),
-    () => removePortMapping(run),
+    () => removePortMapping(run, networkName),
     () => output(run, ['ip', 'route', 'flush', 'proto', ROUTE_PROTOCOL]),
     () => removeNamespaces(run, options.netnsDirs ?? []),
     () => removeBridge(run, options.bridge ?? DEFAULT_BRIDGE),
@@ -110,6 +110,12 @@ async function removeNamespaces(run: RunCommand, directories: readonly string[])
 async function removeResults(directory: string, networkName: string): Promise<void> {
   for (const name of await entries(directory)) {
     if (name.startsWith(`${networkName}-`)) await rm(join(directory, name), { force: true });
+  }
+  // Other networks' results keep the directories.
+  for (const path of [directory, dirname(directory)]) {
+    await rmdir(path).catch((error: NodeJS.ErrnoException) => {
+      if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(error.code ?? '')) throw error;
+    });
   }
 }
 
