@@ -4,9 +4,9 @@ import { applyDefaults } from '../../api/defaults.ts';
 import { duplicateKeys, isJsonObject, parseJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { apiVersionOf, type Tables } from '../../api/tables.ts';
-import { badRequest, type StatusError } from '../../machinery/status.ts';
+import { badRequest, StatusError } from '../../machinery/status.ts';
 import type { FieldValidation, Target } from '../contract.ts';
-import type { Encoding } from './media.ts';
+import type { BodyEncoding } from './media.ts';
 
 /** The kind that a request's body must have. */
 export interface Expected {
@@ -38,8 +38,14 @@ export interface ParsedBody {
   readonly problems: readonly string[];
 }
 
-/** Parses a body as JSON or YAML. `kind` is for the message. */
-export async function parseBody(body: Buffer, encoding: Encoding, kind: string): Promise<ParsedBody> {
+/** Parses a body into the JSON value it stands for. Throws BadRequest with upstream's words. */
+export async function parseBody(
+  tables: Tables,
+  body: Buffer,
+  encoding: BodyEncoding,
+  expected: Expected,
+): Promise<ParsedBody> {
+  if (encoding === 'protobuf') return parseProtobuf(tables, body, expected);
   const text = body.toString('utf8');
   try {
     if (encoding === 'yaml') {
@@ -50,7 +56,21 @@ export async function parseBody(body: Buffer, encoding: Encoding, kind: string):
     const problems = duplicateKeys(text, value).map((path) => `duplicate field ${JSON.stringify(path)}`);
     return { value, problems };
   } catch (error) {
-    throw unrecognized(kind, `couldn't get version/kind; json parse error: ${(error as Error).message}`, body, error);
+    const why = `couldn't get version/kind; json parse error: ${(error as Error).message}`;
+    throw unrecognized(expected.kind, why, body, error);
+  }
+}
+
+async function parseProtobuf(tables: Tables, body: Buffer, expected: Expected): Promise<ParsedBody> {
+  const { decodeProtobuf, readEnvelope } = await import('../../api/protobuf-decode.ts');
+  try {
+    const { kind, apiVersion, raw } = readEnvelope(body);
+    // A message can only be read as what it is; its version is checked with everybody's.
+    if (kind !== expected.kind) checkKind(tables, { kind, apiVersion }, expected);
+    return { value: { kind, apiVersion, ...decodeProtobuf(tables, expected.type, raw) }, problems: [] };
+  } catch (error) {
+    if (error instanceof StatusError) throw error;
+    throw unrecognized(expected.kind, (error as Error).message, body, error);
   }
 }
 
@@ -63,7 +83,7 @@ export interface DecodeRequest {
   readonly tables: Tables;
   readonly target: Target;
   readonly body: Buffer;
-  readonly encoding: Encoding;
+  readonly encoding: BodyEncoding;
   readonly fieldValidation: FieldValidation;
   readonly warn: (text: string) => void;
   readonly nowMs: number;
@@ -74,7 +94,7 @@ export async function decodeBody(request: DecodeRequest): Promise<KubeObject> {
   const { tables, target, body, fieldValidation, warn } = request;
   const expected = expectedBody(tables, target);
   if (body.length === 0) throw unrecognized(expected.kind, "couldn't get version/kind; json parse error: EOF", body);
-  const { value, problems: textProblems } = await parseBody(body, request.encoding, expected.kind);
+  const { value, problems: textProblems } = await parseBody(tables, body, request.encoding, expected);
   if (!isJsonObject(value))
     throw unrecognized(expected.kind, "couldn't get version/kind; json parse error: not an object", body);
   checkKind(tables, value as { kind?: unknown; apiVersion?: unknown }, expected);

@@ -25,11 +25,11 @@ export interface ProxyLookups {
 const MAX_FREE_SOCKETS = 4;
 const DEFAULT_KUBELET_PORT = 10250;
 
-export function kubeletAgent(credentials: KubeletCredentials): Agent {
+/** Connections to kubelets; without credentials it shows none, and kubelets will refuse. */
+export function kubeletAgent(credentials: KubeletCredentials | undefined): Agent {
   return new Agent({
-    cert: credentials.certificate,
-    key: credentials.key,
-    ...(credentials.ca === undefined ? { rejectUnauthorized: false } : { ca: credentials.ca }),
+    ...(credentials && { cert: credentials.certificate, key: credentials.key }),
+    ...(credentials?.ca === undefined ? { rejectUnauthorized: false } : { ca: credentials.ca }),
     keepAlive: true,
     maxFreeSockets: MAX_FREE_SOCKETS,
   });

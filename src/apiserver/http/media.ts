@@ -15,6 +15,7 @@ export interface Accepted {
 
 export const JSON_TYPE = 'application/json';
 export const YAML_TYPE = 'application/yaml';
+export const PROTOBUF_TYPE = 'application/vnd.kubernetes.protobuf';
 export const PLAIN_JSON: Accepted = { encoding: 'json', contentType: JSON_TYPE };
 
 const ENCODINGS: { readonly [type: string]: Encoding } = {
@@ -82,13 +83,17 @@ export function parseMediaRanges(header: string): MediaRange[] {
   return ranges.filter((range) => range.quality > 0).sort((a, b) => b.quality - a.quality);
 }
 
+/** What a request body may be in. Answers are never protobuf: clients that send it read JSON too. */
+export type BodyEncoding = Encoding | 'protobuf';
+
 /** The encoding of a request body. Throws UnsupportedMediaType. */
-export function bodyEncoding(contentType: string | undefined): Encoding {
+export function bodyEncoding(contentType: string | undefined): BodyEncoding {
   const type = mediaType(contentType);
   if (type === '' || type === JSON_TYPE) return 'json';
+  if (type === PROTOBUF_TYPE) return 'protobuf';
   const encoding = type.includes('*') ? undefined : ENCODINGS[type];
   if (encoding) return encoding;
-  throw unsupported([JSON_TYPE, YAML_TYPE]);
+  throw unsupported([JSON_TYPE, YAML_TYPE, PROTOBUF_TYPE]);
 }
 
 /** A Content-Type without its parameters. */

@@ -148,7 +148,7 @@ export class ResourceHandler {
     }
     const bytes = await exchange.body(MAX_BODY_BYTES);
     const expected = expectedBody(this.#options.tables, target);
-    const parsed = await parsePatch(bytes, apply, expected.kind);
+    const parsed = apply ? (await parseBody(this.#options.tables, bytes, 'yaml', expected)).value : parsePatch(bytes);
     const patch = { type, body: parsed, ...(force !== null && { force: isTrue(force) }) };
     await this.#answer(request, await this.#options.api.patch(ctx, target, patch, options));
   }
@@ -179,7 +179,7 @@ export class ResourceHandler {
     const bytes = await exchange.body(MAX_BODY_BYTES);
     if (bytes.length === 0) return undefined;
     const encoding = bodyEncoding(exchange.header('content-type'));
-    const { value } = await parseBody(bytes, encoding, 'DeleteOptions');
+    const { value } = await parseBody(this.#options.tables, bytes, encoding, DELETE_OPTIONS);
     if (!isJsonObject(value)) throw badRequest('the object provided is unrecognized (must be of type DeleteOptions)');
     const { kind = 'DeleteOptions' } = value as { kind?: unknown };
     if (kind !== 'DeleteOptions') throw badRequest(`${String(kind)} cannot be handled as a DeleteOptions`);
@@ -231,8 +231,14 @@ function invalidPatchOptions(field: string, reason: FieldErrorReason, message: s
   return invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field, reason, message }]);
 }
 
-async function parsePatch(bytes: Buffer, yaml: boolean, kind: string): Promise<unknown> {
-  if (yaml) return (await parseBody(bytes, 'yaml', kind)).value;
+const DELETE_OPTIONS = {
+  group: '',
+  version: 'v1',
+  kind: 'DeleteOptions',
+  type: 'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions',
+};
+
+function parsePatch(bytes: Buffer): unknown {
   try {
     return parseJson(bytes);
   } catch (error) {

@@ -1,0 +1,336 @@
+// An API server: caches, registry, authorization and HTTPS put together over a store.
+import { generateKeyPairSync } from 'node:crypto';
+import type { EndpointSlice, Node, Pod, Service } from '../api/generated/types.ts';
+import type { Resource, Tables } from '../api/tables.ts';
+import { invariant } from '../lib/assert.ts';
+import type { Environment } from '../lib/environment.ts';
+import type { Store } from '../store/contract.ts';
+import { createAuthenticator } from './auth/authenticate.ts';
+import { reconcileBootstrapRoles } from './auth/bootstrap-reconcile.ts';
+import { createCa, issue, type KeyedCertificate } from './auth/certificates.ts';
+import { alwaysAllow, PRIVILEGED_GROUP, type RbacAuthorizer, rbacAuthorizer } from './auth/rbac.ts';
+import { createReviews } from './auth/reviews.ts';
+import {
+  createTokenAuthority,
+  type LiveObject,
+  type TokenAuthority,
+  type TokenLookups,
+} from './auth/service-account-tokens.ts';
+import { startCaches } from './cache/cache-set.ts';
+import type { CacheSet, RequestContext, ResourceApi, UserInfo } from './contract.ts';
+import type { HealthCheck, HealthChecks } from './discovery/health.ts';
+import { discoveryPaths } from './discovery/paths.ts';
+import { Handler } from './http/handler.ts';
+import { type KubeletCredentials, kubeletAgent, kubeletConnectors } from './http/kubelet-proxy.ts';
+import { type InFlightLimits, MAX_MUTATING_IN_FLIGHT, MAX_READ_ONLY_IN_FLIGHT } from './http/limits.ts';
+import { listen, type TlsOptions } from './http/listener.ts';
+import { plainPrinter } from './http/plain-printer.ts';
+import { proxyConnectors, type ServiceProxyLookups } from './http/service-proxy.ts';
+import { apiServerMetrics } from './metrics.ts';
+import { createPipeline } from './pipeline.ts';
+import { createRegistry, type ServiceNetwork } from './registry/registry.ts';
+import { fieldsOf } from './strategies/strategies.ts';
+
+export interface ApiServerOptions {
+  readonly store: Store;
+  readonly tables: Tables;
+  readonly env: Environment;
+  /** Absent: a certificate of an authority made on the spot, which lives as long as the server (`ca` of the answer). */
+  readonly tls?: TlsOptions;
+  /** PEM of the authority of `tls`, for clients. */
+  readonly caCertificate?: string;
+  /** Further names and addresses in a certificate made on the spot. */
+  readonly sans?: readonly string[];
+  /** PEM private key of service account tokens; absent: made on the spot, so that tokens die with the server. */
+  readonly signingKey?: string;
+  /** PEM keys of tokens issued earlier. */
+  readonly verificationKeys?: readonly string[];
+  readonly issuer?: string;
+  readonly audiences?: readonly string[];
+  /** Default RBAC. */
+  readonly authorizationMode?: 'RBAC' | 'AlwaysAllow';
+  readonly staticTokens?: ReadonlyMap<string, UserInfo>;
+  /** Default true. */
+  readonly anonymous?: boolean;
+  /** Default 127.0.0.1. */
+  readonly address?: string;
+  /** Default 0: any free one. */
+  readonly port?: number;
+  /** Where others reach this server; default: address. */
+  readonly advertiseAddress?: string;
+  /** Service addresses and node ports. */
+  readonly network?: ServiceNetwork;
+  /** The API server's identity towards kubelets; absent: the authority made on the spot issues one. */
+  readonly kubelet?: KubeletCredentials;
+  readonly limits?: InFlightLimits;
+}
+
+export interface ApiServer {
+  readonly url: string;
+  readonly address: string;
+  readonly port: number;
+  /** PEM; what clients trust. */
+  readonly caCertificate: string;
+  /** The authority made on the spot, for issuing client certificates; absent when `tls` was given. */
+  readonly ca: KeyedCertificate | undefined;
+  /** Every operation, authorized as the context's user: what in-process clients call. */
+  readonly pipeline: ResourceApi;
+  readonly caches: CacheSet;
+  readonly tables: Tables;
+  readonly authorizer: RbacAuthorizer;
+  readonly tokens: TokenAuthority;
+  /** Fails /readyz from now on, so that balancers turn away before connections end. */
+  drain(): void;
+  /** Ends every connection and the caches. The store stays open: it is the caller's. */
+  close(): Promise<void>;
+}
+
+export const DEFAULT_ISSUER = 'https://kubernetes.default.svc.cluster.local';
+const CERTIFICATE_VALIDITY_MS = 365 * 86_400_000;
+const SERVING_NAMES = [
+  'kubernetes',
+  'kubernetes.default',
+  'kubernetes.default.svc',
+  'kubernetes.default.svc.cluster.local',
+  'localhost',
+];
+
+/** The server's own identity, for what it does on nobody's behalf. */
+export const API_SERVER_USER: UserInfo = {
+  username: 'system:apiserver',
+  groups: [PRIVILEGED_GROUP, 'system:authenticated'],
+};
+
+/** Starts serving; resolves when /readyz would say ok. Ends when the signal aborts or close() is called. */
+export async function startApiServer(options: ApiServerOptions, signal: AbortSignal): Promise<ApiServer> {
+  const { store, tables, env } = options;
+  const stop = new AbortController();
+  const ends = AbortSignal.any([signal, stop.signal]);
+  const caches = await startCaches(store, tables, fieldsOf, env, ends);
+  const authorizer = options.authorizationMode === 'AlwaysAllow' ? alwaysAllow : rbacAuthorizer(caches, tables, ends);
+  const tokens = tokenAuthority(options, caches);
+  const { anonymous, staticTokens } = options;
+  const authenticator = createAuthenticator({
+    tokens,
+    ...(anonymous !== undefined && { anonymous }),
+    ...(staticTokens && { staticTokens }),
+  });
+  const registry = createRegistry({
+    tables,
+    store,
+    caches,
+    env,
+    reviews: createReviews(authorizer, authenticator),
+    tokens,
+    rbac: authorizer,
+    ...(options.network && { network: options.network }),
+  });
+  const pipeline = createPipeline(registry, authorizer);
+  const identity = servingIdentity(options);
+  const state: State = { ready: false, draining: false, port: 0 };
+  const address = options.address ?? '127.0.0.1';
+  const host = options.advertiseAddress ?? address;
+  const handler = new Handler({
+    env,
+    tables,
+    api: pipeline,
+    authenticator,
+    authorizer,
+    printer: plainPrinter,
+    paths: discoveryPaths({
+      tables,
+      tokens,
+      metrics: env.metrics,
+      health: healthChecks(store, state),
+      address: () => `${host}:${state.port}`,
+    }),
+    connectors: connectors(options, registry, caches, identity.kubelet),
+    limits: options.limits ?? { readOnly: MAX_READ_ONLY_IN_FLIGHT, mutating: MAX_MUTATING_IN_FLIGHT },
+    metrics: apiServerMetrics(env.metrics),
+  });
+  const listener = await listen({
+    tls: identity.tls,
+    address,
+    port: options.port ?? 0,
+    handle: (exchange) => handler.handle(exchange),
+    log: env.log.child('apiserver'),
+  });
+  state.port = listener.port;
+  const close = async (): Promise<void> => {
+    state.draining = true;
+    stop.abort(new Error('the API server is closed'));
+    await listener.close();
+  };
+  signal.addEventListener('abort', () => void close(), { once: true });
+  try {
+    await bootstrap(options, registry, ends);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  state.ready = true;
+  return {
+    url: `https://${host.includes(':') ? `[${host}]` : host}:${listener.port}`,
+    address: listener.address,
+    port: listener.port,
+    caCertificate: identity.caCertificate,
+    ca: identity.ca,
+    pipeline,
+    caches,
+    tables,
+    authorizer,
+    tokens,
+    drain: () => {
+      state.draining = true;
+    },
+    close,
+  };
+}
+
+interface State {
+  ready: boolean;
+  draining: boolean;
+  port: number;
+}
+
+function healthChecks(store: Store, state: State): HealthChecks {
+  const stored: HealthCheck = async (signal) => void (await store.revision(signal));
+  const bootstrapped: HealthCheck = () => {
+    if (!state.ready) throw new Error('not finished');
+  };
+  const serving: HealthCheck = () => {
+    if (state.draining) throw new Error('process is shutting down');
+  };
+  return {
+    live: new Map<string, HealthCheck>([['ping', () => undefined]]),
+    ready: new Map([
+      ['etcd', stored],
+      ['poststarthook/rbac/bootstrap-roles', bootstrapped],
+      ['shutdown', serving],
+    ]),
+  };
+}
+
+interface ServingIdentity {
+  readonly tls: TlsOptions;
+  readonly caCertificate: string;
+  readonly ca: KeyedCertificate | undefined;
+  readonly kubelet: KubeletCredentials | undefined;
+}
+
+function servingIdentity({
+  tls,
+  caCertificate,
+  kubelet,
+  env,
+  sans = [],
+  address,
+  advertiseAddress,
+}: ApiServerOptions): ServingIdentity {
+  if (tls) return { tls, caCertificate: caCertificate ?? tls.clientCa ?? tls.certificate, ca: undefined, kubelet };
+  const common = { nowMs: env.clock.now(), validityMs: CERTIFICATE_VALIDITY_MS, random: env.random };
+  const ca = createCa({ commonName: 'kubernetes-ca', ...common });
+  const addresses = ['127.0.0.1', '::1', address, advertiseAddress].filter((one) => one !== undefined);
+  const names = [...new Set([...SERVING_NAMES, ...addresses, ...sans])];
+  const serving = issue(ca, { commonName: 'kube-apiserver', sans: names, usages: ['server'], ...common });
+  const own = {
+    commonName: 'kube-apiserver-kubelet-client',
+    organizations: [PRIVILEGED_GROUP],
+    usages: ['client'] as const,
+  };
+  return {
+    tls: { ...serving, clientCa: ca.certificate },
+    caCertificate: ca.certificate,
+    ca,
+    kubelet: kubelet ?? issue(ca, { ...own, ...common }),
+  };
+}
+
+function tokenAuthority(options: ApiServerOptions, caches: CacheSet): TokenAuthority {
+  const { env, tables, verificationKeys, issuer = DEFAULT_ISSUER } = options;
+  const live = (resource: string) => {
+    const cache = caches.for(coreRow(tables, resource));
+    return (namespace: string | undefined, name: string): LiveObject | undefined => {
+      const metadata = cache.get(namespace, name)?.object.metadata;
+      return metadata && { uid: metadata.uid ?? '', deletionTimestamp: metadata.deletionTimestamp };
+    };
+  };
+  const node = live('nodes');
+  const lookups: TokenLookups = {
+    serviceAccount: live('serviceaccounts'),
+    pod: live('pods'),
+    secret: live('secrets'),
+    node: (name) => node(undefined, name),
+  };
+  return createTokenAuthority({
+    signingKey: options.signingKey ?? newSigningKey(),
+    ...(verificationKeys && { verificationKeys }),
+    issuer,
+    audiences: options.audiences ?? [issuer],
+    clock: env.clock,
+    random: env.random,
+    lookups,
+  });
+}
+
+function newSigningKey(): string {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString();
+}
+
+function coreRow(tables: Tables, resource: string): Resource {
+  const row = tables.preferred('', resource);
+  invariant(row, `no resource ${resource} in the core group`);
+  return row;
+}
+
+/** What the server does in its own name. */
+function ownContext(signal: AbortSignal): RequestContext {
+  return { user: API_SERVER_USER, signal, warn: () => undefined, userAgent: 'kube-apiserver' };
+}
+
+function connectors(
+  { tables, env }: ApiServerOptions,
+  registry: ResourceApi,
+  caches: CacheSet,
+  kubelet: KubeletCredentials | undefined,
+) {
+  const read = async (resource: string, namespace: string | undefined, name: string, signal: AbortSignal) => {
+    const target = { resource: coreRow(tables, resource), name, ...(namespace !== undefined && { namespace }) };
+    return (await registry.get(ownContext(signal), target, {})).object;
+  };
+  const slices = tables.preferred('discovery.k8s.io', 'endpointslices');
+  const lookups: ServiceProxyLookups = {
+    pod: (namespace, name, signal) => read('pods', namespace, name, signal) as Promise<Pod>,
+    node: (name, signal) => read('nodes', undefined, name, signal) as Promise<Node>,
+    service: (namespace, name, signal) => read('services', namespace, name, signal) as Promise<Service>,
+    endpointSlices(namespace, service) {
+      if (!slices) return [];
+      const all = caches
+        .for(slices)
+        .list({ namespace })
+        .items.map((item) => item.object as EndpointSlice);
+      return all.filter((slice) => slice.metadata.labels?.['kubernetes.io/service-name'] === service);
+    },
+  };
+  const agent = kubeletAgent(kubelet);
+  return new Map([
+    ...kubeletConnectors(lookups, agent),
+    ...proxyConnectors({ lookups, kubelet: agent, random: env.random }),
+  ]);
+}
+
+async function bootstrap(
+  { tables, authorizationMode }: ApiServerOptions,
+  registry: ResourceApi,
+  signal: AbortSignal,
+): Promise<void> {
+  const ctx = ownContext(signal);
+  const namespaces = coreRow(tables, 'namespaces');
+  for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease']) {
+    const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
+    await registry.create(ctx, { resource: namespaces }, body, {}).catch(() => undefined);
+  }
+  if (authorizationMode !== 'AlwaysAllow') await reconcileBootstrapRoles(registry, tables, ctx);
+}
