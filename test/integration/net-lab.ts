@@ -97,8 +97,14 @@ export class NetLab {
     };
   }
 
-  #spawn(path: string, args: readonly string[]): ChildProcess {
-    const argv = [`--net=${path}`, '--', process.execPath, PEER, ...args];
+  /** A script of ours in the namespace, until the lab is closed; resolves when it says its first line. */
+  async process(path: string, args: readonly string[]): Promise<void> {
+    const child = this.#spawn(path, args.slice(1), args[0]);
+    await once(createInterface({ input: child.stdout! }), 'line');
+  }
+
+  #spawn(path: string, args: readonly string[], script = PEER): ChildProcess {
+    const argv = [`--net=${path}`, '--', process.execPath, script, ...args];
     const child = spawn('nsenter', argv, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#children.push(child);
     return child;
