@@ -246,8 +246,7 @@ export class PodWorker {
   async #act(actions: PodActions, signal: AbortSignal): Promise<number | undefined> {
     if (actions.killPod) {
       await this.#killAll(graceSeconds(this.#pod), signal);
-      for (const sandbox of this.#observed.sandboxes)
-        if (sandbox.ready) await this.#t.runtime.stopSandbox(sandbox.id, signal);
+      await this.#stopSandboxes(signal);
       this.#observed = await this.#t.observer.observe(this.uid, signal);
     }
     await Promise.all(actions.kill.map((kill) => this.#kill(kill, signal)));
@@ -409,7 +408,7 @@ export class PodWorker {
 
   /** Ends the pod and reports how it ended; clears the node of it when it is being deleted. */
   async #end(signal: AbortSignal): Promise<number | undefined> {
-    const { probes, runtime, observer } = this.#t;
+    const { probes, observer } = this.#t;
     if (!this.#ended) {
       this.#report(false);
       probes.stopFatal(this.uid);
