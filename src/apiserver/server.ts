@@ -24,10 +24,10 @@ import { Handler } from './http/handler.ts';
 import { type KubeletCredentials, kubeletAgent, kubeletConnectors } from './http/kubelet-proxy.ts';
 import { type InFlightLimits, MAX_MUTATING_IN_FLIGHT, MAX_READ_ONLY_IN_FLIGHT } from './http/limits.ts';
 import { listen, type TlsOptions } from './http/listener.ts';
-import { plainPrinter } from './http/plain-printer.ts';
 import { proxyConnectors, type ServiceProxyLookups } from './http/service-proxy.ts';
 import { apiServerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline.ts';
+import { createPrinter } from './printers/printer.ts';
 import { createRegistry, type ServiceNetwork } from './registry/registry.ts';
 import { fieldsOf } from './strategies/strategies.ts';
 
@@ -136,7 +136,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     api: pipeline,
     authenticator,
     authorizer,
-    printer: plainPrinter,
+    printer: createPrinter(env.clock),
     paths: discoveryPaths({
       tables,
       tokens,

@@ -20,7 +20,8 @@ export async function encodeObject(item: CachedObject, accepted: Accepted, table
 }
 
 function transformed(item: CachedObject, accepted: Accepted, table: TableContext): unknown {
-  if (accepted.as === undefined || item.object.kind === 'Status') return item.object;
+  // A subresource of another kind (Scale, Status) has no columns here.
+  if (accepted.as === undefined || item.object.kind !== table.resource.kind) return item.object;
   if (accepted.as === 'Table') {
     const resourceVersion = item.object.metadata?.resourceVersion;
     return tableOf([item], { ...(resourceVersion && { resourceVersion }) }, table);
