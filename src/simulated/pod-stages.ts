@@ -149,6 +149,7 @@ function conditions(pod: Pod, facts: PodFacts, readiness: Readiness): object[] {
   const names = pod.spec.containers.map((container) => container.name);
   const unready = `containers with unready status: [${names.join(' ')}]`;
   const containersReady = readiness === 'ready' || readiness === 'gated';
+  const isEnd = readiness === 'completed' || readiness === 'failed';
   const reason = REASONS[readiness];
   const why = reason && { reason, ...(reason === 'ContainersNotReady' && { message: unready }) };
   const incomplete = initContainers(pod).map((container) => container.name);
@@ -164,7 +165,7 @@ function conditions(pod: Pod, facts: PodFacts, readiness: Readiness): object[] {
     ? { status: containersReady ? 'True' : 'False', ...why }
     : { status: 'False', reason: 'ReadinessGatesNotReady', message: gateMessage(pod) };
   return [
-    condition(pod, facts, { type: 'PodReadyToStartContainers', status: readiness === 'completed' ? 'False' : 'True' }),
+    condition(pod, facts, { type: 'PodReadyToStartContainers', status: isEnd ? 'False' : 'True' }),
     condition(pod, facts, { type: 'Initialized', ...initialized }),
     condition(pod, facts, { type: 'Ready', ...ready }),
     condition(pod, facts, { type: 'ContainersReady', status: containersReady ? 'True' : 'False', ...why }),
