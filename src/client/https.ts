@@ -4,7 +4,7 @@ import { parseJson, stringifyJson } from '../api/json.ts';
 import type { KubeObject } from '../api/object.ts';
 import type { Tables } from '../api/tables.ts';
 import type { Clock } from '../lib/clock.ts';
-import { errorFromStatus, type StatusObject } from '../machinery/status.ts';
+import { errorFromStatus, type Reason, type StatusObject } from '../machinery/status.ts';
 import type { Guard } from '../store/contract.ts';
 import { Connections, TransportError, type WireResponse } from './connections.ts';
 import type { Client, DiscoveredResource, ResourceClient } from './contract.ts';
@@ -189,8 +189,25 @@ function refusal(code: number, text: string): Error {
   } catch {
     // Not a Status: an intermediary's own page.
   }
-  return errorFromStatus({ message: text.trim() || `the server answered ${code}` }, code);
+  const message = text.trim() || `the server answered ${code}`;
+  return errorFromStatus({ message, ...(REASON_OF[code] && { reason: REASON_OF[code] }) }, code);
 }
+
+/** The reason of an answer that does not say one, as client-go. */
+const REASON_OF: { readonly [code: number]: Reason } = {
+  400: 'BadRequest',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'NotFound',
+  405: 'MethodNotAllowed',
+  409: 'Conflict',
+  410: 'Gone',
+  422: 'Invalid',
+  429: 'TooManyRequests',
+  500: 'InternalError',
+  503: 'ServiceUnavailable',
+  504: 'Timeout',
+};
 
 function splitLines(buffer: Buffer): Buffer[] {
   const lines: Buffer[] = [];

@@ -1,10 +1,10 @@
 // The client of a component in the API server's own process: it calls the pipeline as a user of its own, without TLS or JSON.
 import { copyByTable } from '../api/codec.ts';
+import { applyDefaults } from '../api/defaults.ts';
 import type { ResourceTypes } from '../api/generated/types.ts';
 import type { KubeObject } from '../api/object.ts';
 import { apiVersionOf, type Resource, type Tables } from '../api/tables.ts';
 import type {
-  CachedObject,
   DeleteOptions,
   PatchType,
   RequestContext,
@@ -13,6 +13,7 @@ import type {
   UserInfo,
   WatchDelivery,
 } from '../apiserver/contract.ts';
+import type { Clock } from '../lib/clock.ts';
 import { notFound, StatusError } from '../machinery/status.ts';
 import type { Guard } from '../store/contract.ts';
 import { Batches, WATCH_READER_BUFFER } from './batches.ts';
@@ -37,8 +38,8 @@ export interface InProcessOptions {
   readonly api: ResourceApi;
   readonly tables: Tables;
   readonly user: UserInfo;
-  /** The object in the version of `resource` when that is not the stored one. Default: as stored. */
-  readonly convert?: (cached: CachedObject, resource: Resource) => KubeObject;
+  /** For the few defaults that are the present. */
+  readonly clock?: Clock;
   readonly userAgent?: string;
   readonly guards?: readonly Guard[];
 }
@@ -87,7 +88,7 @@ class InProcessResource implements ResourceClient<KubeObject> {
 
   async get(ref: ObjectReference, signal?: AbortSignal): Promise<KubeObject> {
     const target = this.#target(ref.namespace, requireName(this.#row(), ref));
-    return this.#view(await this.#options.api.get(this.#ctx(signal), target, {}), target);
+    return (await this.#options.api.get(this.#ctx(signal), target, {})).object;
   }
 
   async list(query: ListQuery = {}, signal?: AbortSignal): Promise<Listed<KubeObject>> {
@@ -95,7 +96,7 @@ class InProcessResource implements ResourceClient<KubeObject> {
     const target = this.#target(namespace);
     const result = await this.#options.api.list(this.#ctx(signal), target, options);
     return {
-      items: result.items.map((item) => this.#view(item, target)),
+      items: result.items.map((item) => item.object),
       resourceVersion: String(result.revision),
       ...(result.continue !== undefined && { continue: result.continue }),
     };
@@ -120,7 +121,7 @@ class InProcessResource implements ResourceClient<KubeObject> {
       });
       for await (const batch of batches) {
         if (signal.aborted) return;
-        yield batch.map((delivery) => this.#event(delivery, target));
+        yield batch.map(eventOf);
       }
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -133,14 +134,14 @@ class InProcessResource implements ResourceClient<KubeObject> {
     const target = this.#target(object.metadata.namespace, query.subresource ? object.metadata.name : undefined, query);
     const body = this.#copy(object, target);
     const result = await this.#options.api.create(this.#ctx(query.signal), target, body, writeOptions(query));
-    return this.#view(result.object, target);
+    return result.object.object;
   }
 
   async update(object: KubeObject, query: WriteQuery = {}): Promise<KubeObject> {
     const target = this.#target(object.metadata.namespace, requireName(this.#row(), object.metadata), query);
     const body = this.#copy(object, target);
     const result = await this.#options.api.update(this.#ctx(query.signal), target, body, writeOptions(query));
-    return this.#view(result.object, target);
+    return result.object.object;
   }
 
   async patch(ref: ObjectReference, patch: Patch, query: WriteQuery = {}): Promise<KubeObject> {
@@ -152,7 +153,7 @@ class InProcessResource implements ResourceClient<KubeObject> {
     };
     const options = patch.type === 'apply' ? { ...query, fieldManager: patch.fieldManager } : query;
     const result = await this.#options.api.patch(this.#ctx(query.signal), target, body, writeOptions(options));
-    return this.#view(result.object, target);
+    return result.object.object;
   }
 
   async delete(ref: ObjectReference, query: DeleteQuery = {}): Promise<void> {
@@ -168,7 +169,7 @@ class InProcessResource implements ResourceClient<KubeObject> {
 
   async createOn(ref: ObjectReference, subresource: string, body: object, signal?: AbortSignal): Promise<unknown> {
     const target = this.#target(ref.namespace, requireName(this.#row(), ref), { subresource });
-    const copy = this.#copy(body as KubeObject, target);
+    const copy = this.#copy(body, target);
     const result = await this.#options.api.create(this.#ctx(signal), target, copy, {});
     return result.object.object;
   }
@@ -195,26 +196,27 @@ class InProcessResource implements ResourceClient<KubeObject> {
     };
   }
 
-  #view(cached: CachedObject, { resource, subresource }: Target): KubeObject {
-    const stored = resource.storageVersion === undefined || resource.storageVersion === apiVersionOf(resource);
-    const { convert } = this.#options;
-    return stored || subresource === 'scale' || !convert ? cached.object : convert(cached, resource);
-  }
-
-  #event(delivery: WatchDelivery, target: Target): WatchEvent<KubeObject> {
-    if (delivery.type === 'BOOKMARK') return { type: 'BOOKMARK', resourceVersion: String(delivery.revision) };
-    return { type: delivery.type, object: this.#view(delivery.object, target) };
-  }
-
-  /** A copy for the callee to keep, pruned to the type's fields, with apiVersion and kind set as the wire demands. */
-  #copy(object: KubeObject, { resource, subresource }: Target): KubeObject {
+  /** A copy for the callee to keep: pruned to the type's fields, with defaults, apiVersion, kind and place, as a decoded body has. */
+  #copy(object: object, { resource, namespace, name, subresource }: Target): KubeObject {
+    const { tables, clock } = this.#options;
     const sub = subresource === undefined ? undefined : resource.subresources.get(subresource);
-    const apiVersion = apiVersionOf(sub ?? resource);
-    const { kind } = sub ?? resource;
-    const { tables } = this.#options;
-    const typeName = sub ? (tables.typeOfKind(apiVersion, kind) ?? resource.type) : resource.type;
-    return copyByTable(tables, typeName, { apiVersion, kind, ...object }) as KubeObject;
+    const typed = sub && sub.kind !== resource.kind ? sub : resource;
+    const type = typed === resource ? resource.type : tables.typeOfKind(apiVersionOf(typed), typed.kind);
+    if (type === undefined) throw new StatusError('BadRequest', `no kind "${typed.kind}" is registered`);
+    const copy = copyByTable(tables, type, object as KubeObject);
+    copy.apiVersion = apiVersionOf(typed);
+    copy.kind = typed.kind;
+    applyDefaults(tables, type, copy, clock ? { nowMs: clock.now() } : {});
+    copy.metadata ??= { name: '' };
+    if (namespace !== undefined) copy.metadata.namespace ??= namespace;
+    if (name !== undefined) copy.metadata.name ||= name;
+    return copy as KubeObject;
   }
+}
+
+function eventOf(delivery: WatchDelivery): WatchEvent<KubeObject> {
+  if (delivery.type === 'BOOKMARK') return { type: 'BOOKMARK', resourceVersion: String(delivery.revision) };
+  return { type: delivery.type, object: delivery.object.object };
 }
 
 function requireName(resource: Resource, ref: { readonly name?: string | undefined }): string {
