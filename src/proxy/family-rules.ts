@@ -6,10 +6,11 @@ import { compileService } from './compile.ts';
 import { deleteFlows, listUdpFlows, type StaleFlow, staleAmong, staleFlows, udpTargets } from './conntrack.ts';
 import type { ProxyNode } from './endpoints.ts';
 import type { ProxyMetrics } from './metrics.ts';
-import { renderOperations } from './render.ts';
+import { renderInTurns } from './render.ts';
 import type { Fragment } from './rules.ts';
 import { baseTable, FAMILIES, type TableOptions } from './table.ts';
-import { DesiredTable, type Operation } from './transaction.ts';
+import { DesiredTable } from './transaction.ts';
+import { inTurns } from './turns.ts';
 
 export interface FamilyOptions extends TableOptions {
   readonly podRanges: readonly string[];
@@ -51,12 +52,13 @@ export class FamilyRules {
   async sync(changes: ReadonlyMap<string, ServiceState>, node: ProxyNode, signal: AbortSignal): Promise<void> {
     const { family, env, metrics } = this.#options;
     const fragments = this.#compile(changes, node);
-    for (const [key, after] of fragments) this.#noteStale(key, after);
-    const difference = this.#desired.update(fragments);
+    const difference = await inTurns(this.#desired.updateInTurns(fragments), signal);
     const kind = this.#inKernel ? 'partial' : 'full';
     if (kind === 'partial' && difference.length === 0) return;
     const startMs = env.clock.monotonic();
-    await (kind === 'full' ? this.#replace(signal) : this.#apply(renderOperations(difference, this.#options), signal));
+    const operations = kind === 'full' ? await inTurns(this.#desired.fullInTurns(), signal) : difference;
+    const text = await inTurns(renderInTurns(operations, this.#options), signal);
+    await this.#apply(kind === 'full' ? baseTable(this.#options) + text : text, signal);
     metrics.synced(family, kind, (env.clock.monotonic() - startMs) / 1000);
     await this.#forgetFlows(kind, signal);
   }
@@ -64,13 +66,10 @@ export class FamilyRules {
   /** True when the table is still there; another program's `flush ruleset` takes it away. */
   async present(signal: AbortSignal): Promise<boolean> {
     const { family, table, run } = this.#options;
-    const argv = ['nft', 'list', 'chain', FAMILIES[family].table, table, 'services'];
-    return (await run(argv, { signal })).code === 0;
-  }
-
-  #replace(signal: AbortSignal): Promise<void> {
-    const operations: readonly Operation[] = this.#desired.full();
-    return this.#apply(baseTable(this.#options) + renderOperations(operations, this.#options), signal);
+    const kind = FAMILIES[family].table;
+    // Only the tables' names: listing anything in one reads all of it.
+    const listed = await output(run, ['nft', 'list', 'tables', kind], { signal });
+    return listed.split('\n').includes(`table ${kind} ${table}`);
   }
 
   async #apply(text: string, signal: AbortSignal): Promise<void> {
@@ -79,18 +78,20 @@ export class FamilyRules {
     this.#inKernel = true;
   }
 
-  /** A Service that cannot be compiled keeps the rules that it has and harms no other. */
-  #compile(changes: ReadonlyMap<string, ServiceState>, node: ProxyNode): Map<string, Fragment | undefined> {
+  /** One after the other as they are asked for. One that cannot be compiled keeps its rules and harms no other. */
+  *#compile(changes: ReadonlyMap<string, ServiceState>, node: ProxyNode): Generator<[string, Fragment | undefined]> {
     const { family, podRanges, env } = this.#options;
-    const fragments = new Map<string, Fragment | undefined>();
     for (const [key, { service, slices }] of changes) {
+      let fragment: Fragment | undefined;
       try {
-        fragments.set(key, service && compileService(service, slices, { family, node, podRanges }));
+        fragment = service && compileService(service, slices, { family, node, podRanges });
       } catch (error) {
         env.log.error('cannot make the rules of a service', error, { service: key });
+        continue;
       }
+      this.#noteStale(key, fragment);
+      yield [key, fragment];
     }
-    return fragments;
   }
 
   #noteStale(key: string, after: Fragment | undefined): void {

@@ -5,6 +5,7 @@ import { MARK_FOR_MASQUERADE, REJECT } from './names.ts';
 import type { Match, Rule, Verdict } from './rules.ts';
 import { FAMILIES, type NftFamily, type TableOptions } from './table.ts';
 import type { Operation } from './transaction.ts';
+import { atOnce, LINES_PER_TURN } from './turns.ts';
 
 /** An affinity set holds at most this many clients; later ones are spread as if there were no affinity. */
 export const AFFINITY_SET_SIZE = 65535;
@@ -46,7 +47,16 @@ export function renderOperation(operation: Operation, options: TableOptions): st
 }
 
 export function renderOperations(operations: readonly Operation[], options: TableOptions): string {
-  return operations.map((operation) => `${renderOperation(operation, options)}\n`).join('');
+  return atOnce(renderInTurns(operations, options));
+}
+
+export function* renderInTurns(operations: readonly Operation[], options: TableOptions): Generator<void, string> {
+  let text = '';
+  for (const [i, operation] of operations.entries()) {
+    text += `${renderOperation(operation, options)}\n`;
+    if (i % LINES_PER_TURN === LINES_PER_TURN - 1) yield;
+  }
+  return text;
 }
 
 export function renderRanges(ranges: readonly string[]): string {

@@ -3,6 +3,7 @@
 import { renderRule, renderVerdict } from './render.ts';
 import { EMPTY_FRAGMENT, type Fragment, type Verdict, type VerdictMap } from './rules.ts';
 import type { TableOptions } from './table.ts';
+import { atOnce, SERVICES_PER_TURN } from './turns.ts';
 
 /** One step of a transaction. Rules and verdicts are already in nft's language. */
 export type Operation =
@@ -52,8 +53,13 @@ export class DesiredTable {
   }
 
   /** `undefined` takes a Service's rules away. In the order in which nft must do them. */
-  update(changes: ReadonlyMap<string, Fragment | undefined>): readonly Operation[] {
+  update(changes: Iterable<readonly [string, Fragment | undefined]>): readonly Operation[] {
+    return atOnce(this.updateInTurns(changes));
+  }
+
+  *updateInTurns(changes: Iterable<readonly [string, Fragment | undefined]>): Generator<void, readonly Operation[]> {
     const steps = new Steps();
+    let count = 0;
     for (const [service, fragment] of changes) {
       const before = this.#services.get(service);
       const after = fragment && this.#render(fragment);
@@ -62,15 +68,22 @@ export class DesiredTable {
       this.#claim(service, before?.fragment, fragment, steps);
       if (after) this.#services.set(service, after);
       else this.#services.delete(service);
+      if (++count % SERVICES_PER_TURN === 0) yield;
     }
     return steps.inOrder();
   }
 
   full(): readonly Operation[] {
+    return atOnce(this.fullInTurns());
+  }
+
+  *fullInTurns(): Generator<void, readonly Operation[]> {
     const steps = new Steps();
+    let count = 0;
     for (const { chains, fragment } of this.#services.values()) {
       steps.chains(new Map(), chains);
       steps.sets(new Map(), fragment.sets);
+      if (++count % SERVICES_PER_TURN === 0) yield;
     }
     for (const [key, wishes] of this.#wishes) steps.elements(key, NO_ELEMENTS, wishes[0]!.verdicts);
     return steps.inOrder();
