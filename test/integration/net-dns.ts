@@ -1,10 +1,11 @@
 // Cluster DNS as a node's agent runs it, for a namespace of the lab: address to listen on, zone, and the resolver
 // outside if there is one.
+
+import { dnsService, runDns } from '../../src/dns/dns.ts';
 import { hostCommands } from '../../src/network/command.ts';
 import { addLocalAddress } from '../../src/network/local-address.ts';
 import { PlainInformers } from '../../src/network/test-informers.ts';
 import { realEnvironment } from '../../src/platform/environment.ts';
-import { dnsService, runDns } from '../../src/dns/dns.ts';
 
 const [address, zone, upstream] = process.argv.slice(2);
 const informers = new PlainInformers();

@@ -82,7 +82,13 @@ export class NetLab {
   }
 
   /** Asks `count` times, one after the other, each over a connection of its own (UDP: all from one port). */
-  async ask(path: string, protocol: 'tcp' | 'udp', address: string, port: number, count = 1): Promise<readonly Reply[]> {
+  async ask(
+    path: string,
+    protocol: 'tcp' | 'udp',
+    address: string,
+    port: number,
+    count = 1,
+  ): Promise<readonly Reply[]> {
     const argv = [process.execPath, PEER, 'ask', protocol, address, String(port), String(count)];
     return JSON.parse(await output(inNetworkNamespace(path), argv)) as readonly Reply[];
   }

@@ -71,5 +71,6 @@ if (role === 'serve') {
 } else if (role === 'udp-client') {
   const [address, port] = args;
   const ask = udpAsker(address!, Number(port));
-  for await (const _ of createInterface({ input: process.stdin })) process.stdout.write(`${JSON.stringify(await ask())}\n`);
+  for await (const _ of createInterface({ input: process.stdin }))
+    process.stdout.write(`${JSON.stringify(await ask())}\n`);
 }
