@@ -113,7 +113,7 @@ async function registryOn(clock: FakeClock, store: Store, options: TestOptions):
 /** A registry with the namespace `default` and its service account. Ends with close(). */
 export async function testRegistry(options: TestOptions = {}): Promise<TestRegistry> {
   const clock = new FakeClock();
-  const registry = await registryOn(clock, openMemoryStore({ clock }), options);
+  const registry = await registryOn(clock, options.store ?? openMemoryStore({ clock }), options);
   await registry.create('namespaces', { metadata: { name: 'default' } });
   await registry.create('serviceaccounts', { metadata: { namespace: 'default', name: 'default' } });
   return registry;
