@@ -65,10 +65,6 @@ export class Columns {
     return this.slots.size;
   }
 
-  get capacity(): number {
-    return this.#capacity;
-  }
-
   /** All slots in use, zones taking turns, so that a sample of nodes holds every zone. */
   get order(): Int32Array {
     if (this.#orderStale) this.#order = this.#interleaveZones();

@@ -36,7 +36,6 @@ const selectors = new Map<string, SpreadSelector>(
 
 const plain: Listers = {
   namespaceLabels: () => undefined,
-  namespaces: () => [],
   spreadSelector: () => undefined,
   claim: () => undefined,
   volume: () => undefined,

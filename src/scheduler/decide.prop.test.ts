@@ -162,7 +162,6 @@ const spreadSelector = ({ metadata }: Pod): LabelSelector | undefined =>
   metadata.labels?.app === 'a' ? { matchLabels: { app: 'a' } } : undefined;
 const listers: Listers = {
   namespaceLabels,
-  namespaces: () => [],
   spreadSelector: (info) => {
     const selector = spreadSelector(info.pod);
     return selector && { key: JSON.stringify(selector), selector: labelSelectorFromObject(selector) };

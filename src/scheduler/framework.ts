@@ -1,7 +1,6 @@
 // The extension points of scheduling, as upstream's framework names them, over whole columns of nodes instead of one node
 // at a time. A plugin hands back an object that holds what it worked out for this pod; nothing is kept between cycles.
 import type {
-  Namespace,
   PersistentVolume,
   PersistentVolumeClaim,
   PodDisruptionBudget,
@@ -9,7 +8,7 @@ import type {
 } from '../api/generated/types.ts';
 import type { Selector } from '../machinery/selector.ts';
 import type { NamespaceLabels } from './affinity-term.ts';
-import type { ClusterEvent, EventInterest } from './cluster-events.ts';
+import type { EventInterest } from './cluster-events.ts';
 import type { Columns } from './columns.ts';
 import type { PodInfo } from './pod-info.ts';
 
@@ -18,7 +17,6 @@ export const MAX_NODE_SCORE = 100;
 /** Cluster facts beside nodes and pods that plugins read. Everything comes from informers and is readonly. */
 export interface Listers {
   readonly namespaceLabels: NamespaceLabels;
-  readonly namespaces: () => readonly Namespace[];
   /** The selectors of the services and of the controller that a pod belongs to; undefined when it belongs to none. */
   readonly spreadSelector: (info: PodInfo) => { readonly key: string; readonly selector: Selector } | undefined;
   readonly claim: (namespace: string, name: string) => PersistentVolumeClaim | undefined;
@@ -154,5 +152,3 @@ export interface Profile {
   readonly preBinds: readonly PreBindPlugin[];
   readonly bind: BindPlugin;
 }
-
-export type { ClusterEvent };

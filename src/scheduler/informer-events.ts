@@ -1,22 +1,27 @@
-// What informers see, brought into the cache and the queue. Runs synchronously on every change, so it does little.
+// What informers see, brought into the cache and the queue. Runs on every change, so it does little.
 import type { Node, Pod } from '../api/generated/types.ts';
 import { keyOf } from '../api/object.ts';
-import type { Informers } from '../client/contract.ts';
+import type { InformerHandlers, Informers } from '../client/contract.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { ClusterCache } from './cache.ts';
 import { nodeEvents, sameMap } from './cluster-events.ts';
+import { Intake } from './intake.ts';
 import { type PodInfo, podInfo } from './pod-info.ts';
 import type { SchedulingQueue } from './queue.ts';
 
 export interface Connected {
+  readonly clock: Clock;
   readonly cache: ClusterCache;
   readonly queue: SchedulingQueue;
   /** Whether pods with this schedulerName are ours. */
   readonly serves: (schedulerName: string) => boolean;
 }
 
-export function connectInformers(informers: Informers, connected: Connected, signal: AbortSignal): void {
-  informers.for('nodes').subscribe(nodeHandlers(connected), signal);
-  informers.for('pods').subscribe(podHandlers(connected), signal);
+/** Resolves when all that is known already has been taken in. */
+export async function connectInformers(informers: Informers, connected: Connected, signal: AbortSignal): Promise<void> {
+  const intake = new Intake(connected.clock);
+  informers.for('nodes').subscribe(inOrder(intake, nodeHandlers(connected)), signal);
+  informers.for('pods').subscribe(inOrder(intake, podHandlers(connected)), signal);
   const { queue, cache } = connected;
   const publish = (kind: 'PersistentVolume' | 'PersistentVolumeClaim' | 'StorageClass') => () =>
     queue.publish({ kind });
@@ -40,6 +45,15 @@ export function connectInformers(informers: Informers, connected: Connected, sig
     },
     signal,
   );
+  await intake.drained();
+}
+
+function inOrder<T>(intake: Intake, handlers: Required<InformerHandlers<T>>): InformerHandlers<T> {
+  return {
+    add: (object) => intake.take(() => handlers.add(object)),
+    update: (object, previous) => intake.take(() => handlers.update(object, previous)),
+    delete: (object) => intake.take(() => handlers.delete(object)),
+  };
 }
 
 function nodeHandlers({ cache, queue }: Connected) {

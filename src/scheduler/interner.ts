@@ -17,11 +17,6 @@ export class Interner {
     return id;
   }
 
-  /** The number of a text seen before. */
-  find(text: string): number | undefined {
-    return this.#ids.get(text);
-  }
-
   text(id: number): string {
     return this.#texts[id]!;
   }

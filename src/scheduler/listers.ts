@@ -13,7 +13,6 @@ export function informerListers(informers: Informers): { listers: Listers; conne
   const spread = new SpreadSelectors(informers);
   const listers: Listers = {
     namespaceLabels: (name) => namespaces.get(name)?.metadata.labels,
-    namespaces: () => namespaces.list(),
     spreadSelector: (info) => spread.of(info),
     claim: (namespace, name) => claims.get(`${namespace}/${name}`),
     volume: (name) => volumes.get(name),

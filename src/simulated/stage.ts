@@ -15,8 +15,8 @@ export interface StageOutcome {
 
 /**
  * One step of a lifecycle (the idea is kwok's): an object in the state that `when` describes will, after a delay, be changed
- * as `next` says. Stages are tried in order and the first that matches counts. All three are pure, and `next` must lead to a
- * state that `when` no longer matches.
+ * as `next` says. Stages are tried in order and the first that matches counts. All three are pure; `next` leads to
+ * a state that `when` does not match, or that is due only later.
  */
 export interface Stage<T, F> {
   readonly name: string;

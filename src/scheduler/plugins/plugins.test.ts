@@ -20,7 +20,6 @@ interface Volumes {
 function listersOf({ claims = [], volumes = [], classes = [] }: Volumes): Listers {
   return {
     namespaceLabels: () => undefined,
-    namespaces: () => [],
     spreadSelector: () => undefined,
     claim: (_, name) => claims.find((claim) => claim.metadata.name === name),
     volume: (name) => volumes.find((volume) => volume.metadata.name === name),
