@@ -1,29 +1,148 @@
-import { Registry } from 'prom-client';
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
 import { Tables } from '../api/tables.ts';
-import { startApiServer } from '../apiserver/server.ts';
+import { issue } from '../apiserver/auth/certificates.ts';
+import { type ApiServer, startApiServer } from '../apiserver/server.ts';
 import { FakeClock } from '../lib/fake-clock.ts';
-import { silentLog } from '../lib/log.ts';
-import { seededRandom } from '../lib/random.ts';
+import { isReason } from '../machinery/status.ts';
 import { openMemoryStore } from '../store/memory.ts';
 import { clientSuite } from './client.suite.ts';
-import { httpsClient } from './https.ts';
+import { TransportError } from './connections.ts';
+import { encodeGuards, type HttpsClient, type HttpsOptions, httpsClient } from './https.ts';
+import { testEnvironment } from './test-cluster.ts';
+
+/** Servers over one store, of which some may be ended early. Certificates need the real time. */
+class Servers {
+  readonly clock = new FakeClock(Date.now());
+  readonly store = openMemoryStore({ clock: this.clock });
+  readonly tables = new Tables();
+  readonly servers: ApiServer[] = [];
+  readonly #clients: HttpsClient[] = [];
+
+  async start(): Promise<ApiServer> {
+    const staticTokens = new Map([['secret', { username: 'admin', groups: ['system:masters'] }]]);
+    const { store, tables, clock } = this;
+    const options = { store, tables, env: testEnvironment(clock), staticTokens };
+    const server = await startApiServer(options, new AbortController().signal);
+    this.servers.push(server);
+    return server;
+  }
+
+  client(access: Partial<HttpsOptions['access']> = {}, options: Partial<HttpsOptions> = {}): HttpsClient {
+    const servers = this.servers.map((server) => server.url);
+    const whole = { servers, ca: this.servers.map((one) => one.caCertificate).join('\n'), token: 'secret', ...access };
+    const client = httpsClient({ access: whole, tables: this.tables, clock: this.clock, ...options });
+    this.#clients.push(client);
+    return client;
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    for (const server of this.servers) await server.close();
+    await this.store.close();
+  }
+}
 
 clientSuite('HTTPS', async () => {
-  const clock = new FakeClock(Date.now());
-  const env = { clock, random: seededRandom(5), log: silentLog, metrics: new Registry() };
-  const store = openMemoryStore({ clock });
-  const tables = new Tables();
-  const stop = new AbortController();
-  const staticTokens = new Map([['secret', { username: 'admin', groups: ['system:masters'] }]]);
-  const server = await startApiServer({ store, tables, env, staticTokens }, stop.signal);
-  const access = { servers: [server.url], ca: server.caCertificate, token: 'secret' };
-  const client = httpsClient({ access, tables, clock });
-  return {
-    client,
-    async close() {
-      client.close();
-      await server.close();
-      await store.close();
-    },
-  };
+  const servers = new Servers();
+  await servers.start();
+  return { client: servers.client(), close: () => servers.close() };
+});
+
+describe('HTTPS connections', () => {
+  const namespaces = (client: HttpsClient) => client.resource('namespaces').list();
+  const forbidden = (error: unknown): boolean => isReason(error, 'Forbidden', 'Unauthorized');
+
+  it('another server is used when one is gone; a watch there says so', async () => {
+    const servers = new Servers();
+    const first = await servers.start();
+    await servers.start();
+    const client = servers.client();
+    const { resourceVersion } = await namespaces(client);
+    const watching = (async () => {
+      const query = { resourceVersion };
+      for await (const _ of client.resource('namespaces').watch(query, new AbortController().signal));
+    })();
+    const ended = watching.then(
+      () => 'ended',
+      (error: unknown) => error,
+    );
+    await client.resource('namespaces').create({ metadata: { name: 'made' }, spec: {} });
+    servers.servers.splice(0, 1);
+    await first.close();
+    const outcome = await ended;
+    assert.ok(outcome === 'ended' || outcome instanceof TransportError);
+    assert.ok((await namespaces(client)).items.some((one) => one.metadata.name === 'made'));
+    await servers.close();
+  });
+
+  it('a client certificate says who asks', async () => {
+    const servers = new Servers();
+    const { ca } = await servers.start();
+    assert.ok(ca);
+    const common = { usages: ['client'] as const, nowMs: servers.clock.now(), validityMs: 3_600_000 };
+    const { random } = testEnvironment();
+    const admin = issue(ca, { commonName: 'root', organizations: ['system:masters'], random, ...common });
+    const nobody = issue(ca, { commonName: 'nobody', random, ...common });
+    assert.ok((await namespaces(servers.client({ ...admin, token: undefined }))).items.length > 0);
+    await assert.rejects(namespaces(servers.client({ ...nobody, token: undefined })), forbidden);
+    await servers.close();
+  });
+
+  it('a server that the authority does not vouch for is not talked to', async () => {
+    const servers = new Servers();
+    await servers.start();
+    const error = await namespaces(servers.client({ ca: undefined })).catch((e: unknown) => e);
+    assert.ok(error instanceof TransportError && !error.sent, String(error));
+    await servers.close();
+  });
+
+  it('a token file is read again after a minute', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'tsukube-token-'));
+    const tokenFile = join(directory, 'token');
+    const servers = new Servers();
+    await servers.start();
+    await writeFile(tokenFile, 'wrong\n');
+    const client = servers.client({ token: undefined, tokenFile });
+    await assert.rejects(namespaces(client), forbidden);
+    await writeFile(tokenFile, 'secret\n');
+    await assert.rejects(namespaces(client), forbidden);
+    await servers.clock.advance(61_000);
+    assert.ok((await namespaces(client)).items.length > 0);
+    await servers.close();
+    await rm(directory, { recursive: true });
+  });
+
+  it('a server that accepts and never answers is given up for the next', async () => {
+    const silent: Server = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as { port: number };
+    const servers = new Servers();
+    const { url } = await servers.start();
+    const client = servers.client({ servers: [`https://127.0.0.1:${port}`, url] }, { connectTimeoutMs: 500 });
+    const listing = namespaces(client);
+    await servers.clock.advance(499);
+    await servers.clock.advance(1);
+    assert.ok((await listing).items.length > 0);
+    await servers.close();
+    silent.close();
+  });
+
+  it('no address but https, and no client without one', () => {
+    const servers = new Servers();
+    assert.throws(() => servers.client({ servers: ['http://127.0.0.1:1'] }), /only https is supported/);
+    assert.throws(() => servers.client({ servers: [] }), /at least one server/);
+  });
+
+  it('guards travel as one header', () => {
+    const guards = [
+      { key: '/registry/leases/kube-system/a.term', revision: 7 },
+      { key: 'k', revision: 0 },
+    ];
+    assert.equal(encodeGuards(guards), '%2Fregistry%2Fleases%2Fkube-system%2Fa.term=7,k=0');
+  });
 });

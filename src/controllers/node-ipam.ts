@@ -92,7 +92,7 @@ export class NodeRanges {
     this.#count = 2 ** (nodeMaskSize - bits);
   }
 
-  /** A range that overlaps none of `used`; undefined when there is none. Ranges outside the cluster's are nobody's concern. */
+  /** A range of the one size that is not among `used`; undefined when there is none. */
   choose(used: ReadonlySet<string>): string | undefined {
     for (let i = 0; i < this.#count; i++) {
       const at = (this.#next + i) % this.#count;
