@@ -5,6 +5,7 @@ import type { KubeObject } from '../../api/object.ts';
 import { StatusError } from '../../machinery/status.ts';
 import type { RbacAuthorizer } from '../auth/rbac.ts';
 import { ruleAllows } from '../auth/rbac-rules.ts';
+import type { TokenAuthority } from '../auth/service-account-tokens.ts';
 import type { UserInfo } from '../contract.ts';
 import { type TestRegistry, testRegistry } from '../registry/test-registry.ts';
 
@@ -26,9 +27,17 @@ const rbac: RbacAuthorizer = {
   }),
 };
 
+const tokens: TokenAuthority = {
+  issuer: 'test',
+  audiences: ['api'],
+  issue: async () => ({ token: 't', expiresAtMs: 0 }),
+  authenticate: async () => undefined,
+  keySet: async () => ({ keys: [] }),
+};
+
 let registry: TestRegistry;
 before(async () => {
-  registry = await testRegistry({ rbac });
+  registry = await testRegistry({ rbac, tokens });
 });
 after(() => registry.close());
 
@@ -159,6 +168,19 @@ describe('kubelets', () => {
     assert.equal(
       ((await registry.update('pods/status', { ...here, status }, kubelet)) as Pod).status?.phase,
       'Running',
+    );
+    const token = (body: object): Promise<unknown> =>
+      registry.api.create(
+        registry.ctx(kubelet),
+        registry.target('serviceaccounts/token', 'default', 'default'),
+        body as KubeObject,
+        {},
+      );
+    await assert.rejects(token({ metadata: {}, spec: {} }), forbidden(/node requested token not bound to a pod$/));
+    const theirs = { kind: 'Pod', apiVersion: 'v1', name: 'elsewhere', uid: elsewhere.metadata.uid };
+    await assert.rejects(
+      token({ metadata: {}, spec: { boundObjectRef: theirs } }),
+      forbidden(/bound to a pod scheduled on a different node$/),
     );
     await assert.rejects(
       registry.create('pods', pod('default', 'made', { nodeName: 'n1' }), { user: kubelet }),

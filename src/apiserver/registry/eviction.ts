@@ -7,6 +7,7 @@ import { setCondition } from '../../machinery/meta.ts';
 import { isPodReady, isTerminal } from '../../machinery/pods.ts';
 import { labelSelectorFromObject } from '../../machinery/selector-parse.ts';
 import { badRequest, forbidden, isReason, StatusError } from '../../machinery/status.ts';
+import { reviewAdmission } from '../admission/admit.ts';
 import type { DeleteOptions, RequestContext, Target, WriteOptions } from '../contract.ts';
 import { type Change, change } from './change.ts';
 import { builtIn, type Core, cacheOf } from './context.ts';
@@ -32,6 +33,9 @@ export async function evictPod(
   const name = target.name ?? '';
   if (eviction.metadata?.name !== name) throw badRequest('name in URL does not match name in Eviction object');
   const wish = deleteWish(eviction, options);
+  const dryRun = wish.dryRun === true;
+  const admission = { operation: 'CREATE' as const, target, row: target.resource, old: undefined, dryRun };
+  await reviewAdmission(core, ctx, admission, eviction);
   const pods: Target = { resource: target.resource, name, ...(target.namespace && { namespace: target.namespace }) };
   for (let tries = 1; ; tries++) {
     const pod = (await get(core, ctx, pods, {})).object as Pod;

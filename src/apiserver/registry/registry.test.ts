@@ -277,6 +277,24 @@ describe('update', () => {
     assert.equal(((await registry.get('deployments.apps', 'split', 'default')) as Deployment).spec.replicas, 2);
   });
 
+  test('a claim template is a volume of the pods', async () => {
+    const mounting = { name: 'c', image: 'i', volumeMounts: [{ name: 'data', mountPath: '/data' }] };
+    const spec = {
+      serviceName: 's',
+      selector: { matchLabels: { app: 'a' } },
+      template: { metadata: { labels: { app: 'a' } }, spec: { containers: [mounting] } },
+    };
+    const metadata = { namespace: 'default', name: 'mounting' };
+    const without = registry.create('statefulsets.apps', { metadata, spec });
+    await assert.rejects(without, refused('Invalid', /volumeMounts\[0\].name: Not found: "data"$/));
+    const claim = { metadata: { name: 'data' }, ...MINIMAL.persistentvolumeclaims };
+    const made = await registry.create('statefulsets.apps', {
+      metadata,
+      spec: { ...spec, volumeClaimTemplates: [claim] },
+    });
+    assert.equal(made.metadata.generation, 1);
+  });
+
   test('a selector is for good', async () => {
     const made = (await registry.get('deployments.apps', 'split', 'default')) as Deployment;
     const spec = {

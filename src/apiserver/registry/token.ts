@@ -3,6 +3,7 @@ import type { Node, Pod, ServiceAccount, TokenRequest } from '../../api/generate
 import type { KubeObject } from '../../api/object.ts';
 import { rfc3339 } from '../../lib/clock.ts';
 import { badRequest, conflict, type FieldError, invalid, isReason } from '../../machinery/status.ts';
+import { reviewAdmission } from '../admission/admit.ts';
 import type { Bound, TokenClaims } from '../auth/service-account-tokens.ts';
 import type { RequestContext, Target } from '../contract.ts';
 import { invalidValue, notSupported } from '../strategies/field-errors.ts';
@@ -28,6 +29,8 @@ export async function requestToken(
   const expirationSeconds = Number(request.spec?.expirationSeconds ?? DEFAULT_SECONDS);
   const audiences = request.spec?.audiences?.length ? request.spec.audiences : core.tokens.audiences;
   validate(request, expirationSeconds);
+  const admission = { operation: 'CREATE' as const, target, row: target.resource, old: undefined, dryRun: false };
+  await reviewAdmission(core, ctx, admission, request);
   const bound = await boundObjects(core, ctx, target, request);
   const issued = await core.tokens.issue({
     namespace,

@@ -11,10 +11,11 @@ const DNS_POLICIES = ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'Non
 const EFFECTS = ['NoExecute', 'NoSchedule', 'PreferNoSchedule'];
 const MAX_INT32 = 2147483647;
 
-export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
+/** `claims`: volumes that the workload adds to its pods (claim templates of a StatefulSet). */
+export function validatePodSpec(spec: PodSpec, path: string, claims: readonly string[] = []): FieldError[] {
   const errors = validateVolumes(spec.volumes, `${path}.volumes`);
   const scope = {
-    volumes: new Set((spec.volumes ?? []).map((v) => v.name)),
+    volumes: new Set([...claims, ...(spec.volumes ?? []).map((v) => v.name)]),
     names: new Set<string>(),
     hostNetwork: spec.hostNetwork === true,
   };
@@ -147,12 +148,13 @@ export function validatePodTemplate(
   template: PodTemplateSpec | undefined,
   path: string,
   restartPolicies: readonly string[],
+  claims: readonly string[] = [],
 ): FieldError[] {
   if (!template) return [required(path)];
   const errors = validateLabels(template.metadata?.labels, `${path}.metadata.labels`);
   errors.push(...validateAnnotations(template.metadata?.annotations, `${path}.metadata.annotations`));
   if (!template.spec) return [...errors, required(`${path}.spec.containers`)];
-  errors.push(...validatePodSpec(template.spec, `${path}.spec`));
+  errors.push(...validatePodSpec(template.spec, `${path}.spec`, claims));
   if ((template.spec.ephemeralContainers ?? []).length > 0) {
     errors.push(forbiddenField(`${path}.spec.ephemeralContainers`, 'ephemeral containers not allowed in pod template'));
   }

@@ -176,7 +176,8 @@ function validateStatefulSet(set: StatefulSet): FieldError[] {
   }
   errors.push(...nonNegative('spec.minReadySeconds', set.spec.minReadySeconds));
   errors.push(...validateSelector(set.spec.selector, set.spec.template));
-  errors.push(...validatePodTemplate(set.spec.template, 'spec.template', ALWAYS));
+  const claims = (set.spec.volumeClaimTemplates ?? []).map((claim) => claim.metadata.name);
+  errors.push(...validatePodTemplate(set.spec.template, 'spec.template', ALWAYS, claims));
   return errors;
 }
 
