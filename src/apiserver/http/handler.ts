@@ -10,6 +10,7 @@ import type { Attributes, Authorizer, RequestContext, ResourceApi, UserInfo } fr
 import type { ApiServerMetrics } from '../metrics.ts';
 import { CertificateUsers } from './certificate-users.ts';
 import { ClientGoneError, type Exchange } from './exchange.ts';
+import { GUARDS_HEADER, parseGuards } from './guards.ts';
 import { InFlight, type InFlightLimits } from './limits.ts';
 import { isTrue, type RequestInfo, requestInfo } from './request-info.ts';
 import { methodNotAllowed, ResourceHandler, type ResourceRequest, targetOf } from './resource-handler.ts';
@@ -178,8 +179,16 @@ function attributesOf(info: RequestInfo): Attributes {
 }
 
 function contextOf(response: Response, user: UserInfo, signal: AbortSignal): RequestContext {
-  const userAgent = response.exchange.header('user-agent');
-  return { user, signal, warn: (text) => response.warn(text), ...(userAgent !== undefined && { userAgent }) };
+  const { exchange } = response;
+  const userAgent = exchange.header('user-agent');
+  const guards = parseGuards(exchange.header(GUARDS_HEADER));
+  return {
+    user,
+    signal,
+    warn: (text) => response.warn(text),
+    ...(userAgent !== undefined && { userAgent }),
+    ...(guards && { guards }),
+  };
 }
 
 function notServed(response: Response): void {
