@@ -1,0 +1,60 @@
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+/**
+ * Hands an upgraded connection to the server at `target` (where the runtime streams): the request is sent there as it
+ * came, with the target's path, and from then on bytes are passed both ways, unread.
+ */
+export function forwardUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, target: URL): void {
+  const upstream = connect({ host: target.hostname, port: Number(target.port) });
+  const close = (): void => {
+    upstream.destroy();
+    socket.destroy();
+  };
+  upstream.once('connect', () => {
+    upstream.write(requestHead(request, target));
+    if (head.length > 0) upstream.write(head);
+    upstream.pipe(socket);
+    socket.pipe(upstream);
+  });
+  upstream.on('error', () => {
+    if (socket.writable && upstream.bytesRead === 0) refuseUpgrade(socket, 502, 'the container runtime did not answer');
+    close();
+  });
+  socket.on('error', close);
+  upstream.on('close', () => socket.end());
+  socket.on('close', () => upstream.destroy());
+}
+
+function requestHead(request: IncomingMessage, target: URL): string {
+  const lines = [`${request.method} ${target.pathname}${target.search} HTTP/1.1`, `Host: ${target.host}`];
+  for (let i = 0; i < request.rawHeaders.length; i += 2) {
+    const name = request.rawHeaders[i]!;
+    const lower = name.toLowerCase();
+    // Who asked was settled here.
+    if (lower !== 'host' && lower !== 'authorization') lines.push(`${name}: ${request.rawHeaders[i + 1]}`);
+  }
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}
+
+/** Answers an upgrade request with a plain refusal. */
+export function refuseUpgrade(socket: Duplex, code: number, message: string): void {
+  const body = `${message}\n`;
+  const head = [
+    `HTTP/1.1 ${code} ${REASONS[code] ?? 'Error'}`,
+    'Content-Type: text/plain; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+const REASONS: { readonly [code: number]: string | undefined } = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  500: 'Internal Server Error',
+  502: 'Bad Gateway',
+};
