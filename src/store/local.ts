@@ -38,6 +38,7 @@ export const MAX_PENDING_WRITES = 50_000;
 const RECORDS_PER_BATCH = 4_096;
 const REMOVALS_PER_BATCH = 2_000;
 const EXPIRIES_PER_TURN = 1_000;
+const TRIMMED_PER_TURN = 10_000;
 const LIST_READS_PER_TURN = 1_000;
 /** The pause between attempts to write again after the log failed. */
 export const RETRY_MS = 1_000;
@@ -426,6 +427,10 @@ export class LocalStore implements Store, WatchSource {
     let floor = this.#compacted;
     for (const { holds } of this.#holders) floor = Math.min(floor, holds);
     floor = Math.max(floor, this.#durable - HISTORY_EVENTS - HISTORY_SLACK, this.#revisions.floor);
+    if (floor - this.#revisions.floor > TRIMMED_PER_TURN) {
+      floor = this.#revisions.floor + TRIMMED_PER_TURN;
+      setImmediate(() => this.#closing.signal.aborted || this.#compact(0));
+    }
     this.#cool(floor);
     const dropped = this.#revisions.trim(floor);
     if (!this.#valuesInMemory) for (const gone of dropped) this.#garbage.push(gone);

@@ -140,15 +140,21 @@ export class Revisions {
     if (this.#floor >= to) return [];
     invariant(this.#head >= to, 'history is forgotten up to the present at most');
     const dropped: Revision[] = [];
+    // A key that is written often has many versions: they are cut off at once, not one by one.
+    const counts = new Map<KeyVersions, number>();
     for (const { key, version, previous } of this.#log.splice(0, to - this.#floor)) {
       const found = this.#keys.get(key)!;
-      if (previous) {
-        invariant(found.versions.shift() === previous, 'versions are dropped in order');
-        dropped.push(previous.revision);
+      let count = counts.get(found) ?? 0;
+      for (const old of [previous, version.live ? undefined : version]) {
+        if (!old) continue;
+        invariant(found.versions[count] === old, 'versions are dropped in order');
+        dropped.push(old.revision);
+        count++;
       }
-      if (version.live) continue;
-      invariant(found.versions.shift() === version, 'a deletion follows what it deleted');
-      dropped.push(version.revision);
+      counts.set(found, count);
+    }
+    for (const [found, count] of counts) {
+      found.versions.splice(0, count);
       if (found.versions.length > 0) continue;
       this.#deletedKeys--;
       this.#forget(found);
