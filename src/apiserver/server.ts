@@ -16,6 +16,7 @@ import {
   type TokenAuthority,
   type TokenLookups,
 } from './auth/service-account-tokens.ts';
+import { bootstrap } from './bootstrap/bootstrap.ts';
 import { startCaches } from './cache/cache-set.ts';
 import type { CacheSet, RequestContext, ResourceApi, UserInfo } from './contract.ts';
 import type { HealthCheck, HealthChecks } from './discovery/health.ts';
@@ -28,6 +29,7 @@ import { proxyConnectors, type ServiceProxyLookups } from './http/service-proxy.
 import { apiServerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline.ts';
 import { createPrinter } from './printers/printer.ts';
+import { DEFAULT_SERVICE_NETWORK } from './registry/context.ts';
 import { createRegistry, type ServiceNetwork } from './registry/registry.ts';
 import { fieldsOf } from './strategies/strategies.ts';
 
@@ -58,6 +60,10 @@ export interface ApiServerOptions {
   readonly port?: number;
   /** Where others reach this server; default: address. */
   readonly advertiseAddress?: string;
+  /** What the kubernetes Service leads to; default: this server alone. */
+  readonly servers?: { readonly addresses: readonly string[]; readonly port: number };
+  /** PEM authority of the proxy in front of extension API servers. */
+  readonly requestHeaderCa?: string;
   /** Service addresses and node ports. */
   readonly network?: ServiceNetwork;
   /** The API server's identity towards kubelets; absent: the authority made on the spot issues one. */
@@ -163,7 +169,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   };
   signal.addEventListener('abort', () => void close(), { once: true });
   try {
-    await bootstrap(options, registry, ends);
+    await prepare(options, registry, identity, { address: host, port: listener.port }, ends);
   } catch (error) {
     await close();
     throw error;
@@ -220,6 +226,7 @@ interface ServingIdentity {
 
 function servingIdentity({
   tls,
+  network,
   caCertificate,
   kubelet,
   env,
@@ -231,7 +238,8 @@ function servingIdentity({
   const common = { nowMs: env.clock.now(), validityMs: CERTIFICATE_VALIDITY_MS, random: env.random };
   const ca = createCa({ commonName: 'kubernetes-ca', ...common });
   const addresses = ['127.0.0.1', '::1', address, advertiseAddress].filter((one) => one !== undefined);
-  const names = [...new Set([...SERVING_NAMES, ...addresses, ...sans])];
+  const service = firstAddress((network ?? DEFAULT_SERVICE_NETWORK).cidr);
+  const names = [...new Set([...SERVING_NAMES, service, ...addresses, ...sans])];
   const serving = issue(ca, { commonName: 'kube-apiserver', sans: names, usages: ['server'], ...common });
   const own = {
     commonName: 'kube-apiserver-kubelet-client',
@@ -321,16 +329,30 @@ function connectors(
   ]);
 }
 
-async function bootstrap(
-  { tables, authorizationMode }: ApiServerOptions,
+/** Makes what every cluster has; any number of servers may do so at once. */
+async function prepare(
+  options: ApiServerOptions,
   registry: ResourceApi,
+  identity: ServingIdentity,
+  self: { readonly address: string; readonly port: number },
   signal: AbortSignal,
 ): Promise<void> {
+  const { tables, authorizationMode, network = DEFAULT_SERVICE_NETWORK } = options;
   const ctx = ownContext(signal);
-  const namespaces = coreRow(tables, 'namespaces');
-  for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease']) {
-    const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
-    await registry.create(ctx, { resource: namespaces }, body, {}).catch(() => undefined);
-  }
+  await bootstrap(registry, tables, ctx, {
+    servers: options.servers ?? { addresses: [self.address], port: self.port },
+    serviceIP: firstAddress(network.cidr),
+    serviceCIDR: network.cidr,
+    clientCA: identity.tls.clientCa ?? identity.caCertificate,
+    rootCA: identity.caCertificate,
+    ...(options.requestHeaderCa !== undefined && { requestHeaderCA: options.requestHeaderCa }),
+  });
   if (authorizationMode !== 'AlwaysAllow') await reconcileBootstrapRoles(registry, tables, ctx);
+}
+
+/** The first address of an IPv4 range is the kubernetes Service's. */
+function firstAddress(cidr: string): string {
+  const bytes = (cidr.split('/')[0] ?? '').split('.').map(Number);
+  bytes[3] = (bytes[3] ?? 0) + 1;
+  return bytes.join('.');
 }
