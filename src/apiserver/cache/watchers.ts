@@ -23,6 +23,8 @@ export interface WatcherOptions {
 interface Watcher {
   readonly options: WatcherOptions;
   readonly matches: Matcher | undefined;
+  /** What remains to be asked of a change that was found by the index. */
+  readonly matchesFound: Matcher | undefined;
   /** The place in the index. */
   readonly bucket: string;
   readonly field: string | undefined;
@@ -63,9 +65,11 @@ export class Watchers {
     if (options.signal.aborted) return;
     if (this.#history.floor > options.after) throw new TooOldError(this.#history.floor);
     const place = placeOf(options.filter);
+    const matches = matcherOf(options.filter, this.#fieldsOf);
     const watcher: Watcher = {
       options,
-      matches: place.covers ? undefined : matcherOf(options.filter, this.#fieldsOf),
+      matches,
+      matchesFound: place.covers ? undefined : matches,
       bucket: place.bucket,
       field: place.field,
       onAbort: () => this.#drop(watcher),
@@ -108,13 +112,13 @@ export class Watchers {
   #offer(bucket: string, event: ObjectEvent): void {
     const watchers = this.#buckets.get(bucket);
     if (!watchers) return;
-    for (const watcher of watchers) this.#push(watcher, event);
+    for (const watcher of watchers) this.#push(watcher, event, watcher.matchesFound);
   }
 
-  #push(watcher: Watcher, event: ObjectEvent): void {
+  #push(watcher: Watcher, event: ObjectEvent, matches: Matcher | undefined): void {
     if (watcher.cursor >= event.revision) return;
     watcher.cursor = event.revision;
-    const delivery = event.deliveryTo(watcher.matches);
+    const delivery = event.deliveryTo(matches);
     if (!delivery) return;
     if (watcher.pending.length === 0) this.#schedule(watcher);
     watcher.pending.push(delivery);
@@ -157,7 +161,7 @@ export class Watchers {
       return;
     }
     const events = this.#history.after(watcher.cursor, CATCH_UP_PER_TURN);
-    for (const event of events) this.#push(watcher, event);
+    for (const event of events) this.#push(watcher, event, watcher.matches);
     if (watcher.over) return;
     if (events.length === CATCH_UP_PER_TURN) {
       this.#tick();
