@@ -10,7 +10,8 @@ export function attributesOf(verb: string, { resource, namespace, name, subresou
     version: resource.version,
     resource: resource.resource,
     subresource: subresource ?? '',
-    namespace: namespace ?? '',
+    // A namespace counts as within itself: a role in it may allow reading it.
+    namespace: namespace ?? (resource.group === '' && resource.resource === 'namespaces' ? (name ?? '') : ''),
     name: name ?? '',
   };
 }

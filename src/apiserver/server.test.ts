@@ -409,6 +409,8 @@ test('who is not known may do little, who is known what the roles say', async ()
   assert.equal((await bare('GET', '/api/v1/namespaces/default/secrets', { headers })).status, 403);
   assert.equal((await bare('POST', CONFIG_MAPS, { body: 'not even JSON', headers })).status, 403);
   assert.equal((await bare('GET', '/api/v1/configmaps', { headers })).status, 403);
+  assert.equal((await bare('GET', '/api/v1/namespaces/default', { headers })).status, 200);
+  assert.equal((await bare('GET', '/api/v1/namespaces/kube-system', { headers })).status, 403);
 });
 
 test('a service account’s token is issued, used, and dies with the account', async () => {
