@@ -1,19 +1,55 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Tables } from '../api/tables.ts';
 import { issue } from '../apiserver/auth/certificates.ts';
 import { type ApiServer, startApiServer } from '../apiserver/server.ts';
-import { FakeClock } from '../lib/fake-clock.ts';
+import { FakeClock, settle } from '../lib/fake-clock.ts';
 import { isReason } from '../machinery/status.ts';
 import { openMemoryStore } from '../store/memory.ts';
 import { clientSuite } from './client.suite.ts';
 import { TransportError } from './connections.ts';
 import { encodeGuards, type HttpsClient, type HttpsOptions, httpsClient } from './https.ts';
 import { testEnvironment } from './test-cluster.ts';
+
+/** Passes bytes to a port on this machine until it is told to lose them all. */
+async function silenceableRelay(to: number) {
+  let silent = false;
+  let busyMs = performance.now();
+  const sockets: Socket[] = [];
+  const server = createServer((near) => {
+    const far = createConnection(to, '127.0.0.1');
+    sockets.push(near, far);
+    for (const [from, into] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.on('error', () => undefined);
+      from.on('data', (chunk) => {
+        busyMs = performance.now();
+        if (!silent) into.write(chunk);
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as { port: number }).port,
+    silence: () => {
+      silent = true;
+    },
+    /** Nothing has passed for a while: what was asked is answered. */
+    async quiet() {
+      while (performance.now() - busyMs < 20) await settle();
+    },
+    close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
 
 /** Servers over one store, of which some may be ended early. Certificates need the real time. */
 class Servers {
@@ -130,6 +166,41 @@ describe('HTTPS connections', () => {
     assert.ok((await listing).items.length > 0);
     await servers.close();
     silent.close();
+  });
+
+  it('a connection that falls silent is noticed by ping, and its watch breaks', async () => {
+    const servers = new Servers();
+    const { port } = await servers.start();
+    const relay = await silenceableRelay(port);
+    const direct = servers.client();
+    const options = { pingAfterMs: 10_000, pingTimeoutMs: 5_000 };
+    const client = servers.client({ servers: [`https://127.0.0.1:${relay.port}`] }, options);
+    const { resourceVersion } = await namespaces(client);
+    const seen: string[] = [];
+    const outcomes: unknown[] = [];
+    const watching = (async () => {
+      for await (const batch of client
+        .resource('namespaces')
+        .watch({ resourceVersion }, new AbortController().signal)) {
+        seen.push(...batch.map((event) => event.type));
+      }
+    })().catch((error: unknown) => outcomes.push(error));
+    await direct.resource('namespaces').create({ metadata: { name: 'heard' }, spec: {} });
+    while (seen.length === 0) await settle();
+    for (let i = 0; i < 6; i++) {
+      await servers.clock.advance(10_000);
+      await relay.quiet();
+    }
+    assert.equal(outcomes.length, 0, 'pings are answered');
+    relay.silence();
+    await servers.clock.advance(10_000);
+    assert.equal(outcomes.length, 0);
+    await servers.clock.advance(5_000);
+    await watching;
+    const [outcome] = outcomes;
+    assert.ok(outcome instanceof TransportError && outcome.sent);
+    relay.close();
+    await servers.close();
   });
 
   it('no address but https, and no client without one', () => {
