@@ -35,7 +35,6 @@ export class ObjectEvent implements CacheEvent {
       return this.#entered;
     }
     if (!before) return undefined;
-    if (this.type === 'DELETED') return this.#unchanged();
     this.#left ??= { type: 'DELETED', object: this.#departed(), revision: this.revision };
     return this.#left;
   }
