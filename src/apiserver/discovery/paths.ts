@@ -169,7 +169,7 @@ function openApiRoutes(tables: Tables): Route {
     const { exchange } = response;
     if (rest === 'v2') {
       requireJson(exchange.header('accept'));
-      await response.sendBig(200, JSON_TYPE, openApi.version2());
+      await response.sendBig(200, JSON_TYPE, { plain: openApi.version2() });
       return true;
     }
     if (rest === 'v3') {
@@ -186,7 +186,8 @@ function openApiRoutes(tables: Tables): Route {
       response.send(301, 'text/plain', '', { location: `/openapi/v3/${path}?hash=${document.hash}` });
       return true;
     }
-    const kept: ResponseHeaders = asked === null ? {} : { 'cache-control': `public, immutable, max-age=${IMMUTABLE_SECONDS}` };
+    const kept: ResponseHeaders =
+      asked === null ? {} : { 'cache-control': `public, immutable, max-age=${IMMUTABLE_SECONDS}` };
     const headers = { etag: `"${document.hash}"`, vary: 'Accept', ...kept };
     if (exchange.header('if-none-match') === headers.etag) response.send(304, JSON_TYPE, '', headers);
     else response.send(200, JSON_TYPE, document.body, headers);

@@ -4,6 +4,7 @@ import { apiVersionOf, type Resource } from '../../api/tables.ts';
 import type { StatusError, StatusObject } from '../../machinery/status.ts';
 import { StatusError as Refusal } from '../../machinery/status.ts';
 import type { CachedObject, ListResult } from '../contract.ts';
+import type { ListBodies, ListBody } from './list-bodies.ts';
 import type { Accepted } from './media.ts';
 import { type ListMeta, partialMetadata, type TableContext, tableOf } from './table.ts';
 
@@ -29,20 +30,26 @@ function transformed(item: CachedObject, accepted: Accepted, table: TableContext
   return partialMetadata(item.object, accepted);
 }
 
-export async function encodeList(result: ListResult, accepted: Accepted, table: TableContext): Promise<Buffer> {
+export async function encodeList(
+  result: ListResult,
+  accepted: Accepted,
+  table: TableContext,
+  bodies: ListBodies,
+): Promise<ListBody> {
   const metadata = listMeta(result);
   const { resource } = table;
-  if (accepted.as === 'Table') return encodeValue(tableOf(result.items, metadata, table), accepted);
+  if (accepted.as === 'Table') return { plain: await encodeValue(tableOf(result.items, metadata, table), accepted) };
   if (accepted.as !== undefined) {
     const items = result.items.map((item) => partialMetadata(item.object, accepted));
     const apiVersion = `meta.k8s.io/${accepted.metaVersion ?? 'v1'}`;
-    return encodeValue({ kind: 'PartialObjectMetadataList', apiVersion, metadata, items }, accepted);
+    const list = { kind: 'PartialObjectMetadataList', apiVersion, metadata, items };
+    return { plain: await encodeValue(list, accepted) };
   }
   const head = { kind: listKind(resource), apiVersion: apiVersionOf(resource), metadata };
   if (accepted.encoding === 'yaml') {
-    return encodeValue({ ...head, items: result.items.map((item) => item.object) }, accepted);
+    return { plain: await encodeValue({ ...head, items: result.items.map((item) => item.object) }, accepted) };
   }
-  return joinList(JSON.stringify(head), result.items);
+  return bodies.join(JSON.stringify(head), result.items);
 }
 
 export function listKind(resource: Resource): string {
@@ -55,21 +62,6 @@ function listMeta({ revision, continue: token, remainingItemCount }: ListResult)
     ...(token !== undefined && { continue: token }),
     ...(remainingItemCount !== undefined && { remainingItemCount }),
   };
-}
-
-/** `{…head,"items":[a,b]}` from stored bytes: one allocation, one copy of each object. */
-function joinList(head: string, items: readonly CachedObject[]): Buffer {
-  const opening = `${head.slice(0, -1)},"items":[`;
-  let length = Buffer.byteLength(opening) + 3 + Math.max(0, items.length - 1);
-  for (const item of items) length += item.bytes.length;
-  const joined = Buffer.allocUnsafe(length);
-  let at = joined.write(opening);
-  for (let i = 0; i < items.length; i++) {
-    if (i > 0) joined[at++] = 0x2c;
-    at += items[i]!.bytes.copy(joined, at);
-  }
-  joined.write(']}\n', at);
-  return joined;
 }
 
 /** The Status that a thrown error is answered with. What is not a refusal is an internal error. */

@@ -16,6 +16,8 @@ export class Http2Exchange implements Exchange {
   readonly #rawHeaders: readonly string[];
   #query: URLSearchParams | undefined;
   #controller: AbortController | undefined;
+  /** Everything has been handed over: whether the client reads it concerns nobody here. */
+  #answered = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
     this.incoming = stream;
@@ -40,8 +42,9 @@ export class Http2Exchange implements Exchange {
     if (!this.#controller) {
       const controller = new AbortController();
       this.#controller = controller;
-      const gone = (): void => controller.abort(new ClientGoneError());
-      // `close` also follows a complete response: then nobody listens any more.
+      const gone = (): void => {
+        if (!this.#answered) controller.abort(new ClientGoneError());
+      };
       if (this.incoming.destroyed || this.incoming.closed) gone();
       else this.incoming.once('close', gone);
     }
@@ -72,6 +75,7 @@ export class Http2Exchange implements Exchange {
   respond(status: number, headers: ResponseHeaders, body: Buffer | string): void {
     const stream = this.incoming;
     if (!respondable(stream)) return;
+    this.#answered = true;
     const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     stream.respond({ ':status': status, ...headers, 'content-length': length } as never);
     // An unread request body would hold the stream open.
@@ -84,7 +88,9 @@ export class Http2Exchange implements Exchange {
     const stream = this.incoming;
     if (respondable(stream)) stream.respond({ ':status': status, ...headers } as never);
     stream.resume();
-    return new StreamSink(stream);
+    return new StreamSink(stream, () => {
+      this.#answered = true;
+    });
   }
 }
 

@@ -3,11 +3,11 @@
 import type { Tables } from '../../api/tables.ts';
 import { abortable } from '../../lib/abort.ts';
 import type { Environment } from '../../lib/environment.ts';
-import { uuid } from '../../lib/random.ts';
 import { forbidden, StatusError } from '../../machinery/status.ts';
 import { type Authenticator, impersonate } from '../auth/authenticate.ts';
 import type { Attributes, Authorizer, RequestContext, ResourceApi, UserInfo } from '../contract.ts';
 import type { ApiServerMetrics } from '../metrics.ts';
+import { auditIds } from './audit-ids.ts';
 import { CertificateUsers } from './certificate-users.ts';
 import { ClientGoneError, type Exchange } from './exchange.ts';
 import { GUARDS_HEADER, parseGuards } from './guards.ts';
@@ -50,10 +50,12 @@ export class Handler {
   readonly #inFlight: InFlight;
   readonly #resources: ResourceHandler;
   readonly #certificates = new CertificateUsers();
+  readonly #auditId: () => string;
 
   constructor(options: HandlerOptions) {
     const { env, tables, api, printer, metrics } = options;
     this.#options = options;
+    this.#auditId = auditIds(env.random);
     this.#inFlight = new InFlight(options.limits, metrics);
     this.#resources = new ResourceHandler({ tables, api, printer, metrics, clock: env.clock, random: env.random });
   }
@@ -62,7 +64,7 @@ export class Handler {
   handle(exchange: Exchange): void {
     const { env, metrics } = this.#options;
     const startMs = env.clock.monotonic();
-    const response = new Response(exchange, uuid(env.random));
+    const response = new Response(exchange, this.#auditId());
     let info: RequestInfo | undefined;
     const done = (): void => {
       if (!info || response.code === 0) return;

@@ -9,6 +9,7 @@ import type { FieldValidation, PatchType, RequestContext, ResourceApi, Target, W
 import type { ApiServerMetrics } from '../metrics.ts';
 import { decodeBody, expectedBody, parseBody } from './decode-body.ts';
 import { deletedStatus, encodeList, encodeObject } from './encode.ts';
+import { ListBodies } from './list-bodies.ts';
 import { type Accepted, bodyEncoding, mediaType, negotiate, PLAIN_JSON, unsupported } from './media.ts';
 import { deleteOptions, listOptions, watchOptions, writeOptions } from './query-options.ts';
 import { isTrue, type RequestInfo } from './request-info.ts';
@@ -42,6 +43,7 @@ type Operation = (request: ResourceRequest) => Promise<void>;
 
 export class ResourceHandler {
   readonly #options: ResourceHandlerOptions;
+  readonly #lists = new ListBodies();
   readonly #operations: { readonly [verb: string]: Operation } = {
     get: (request) => this.#get(request),
     list: (request) => this.#list(request),
@@ -77,7 +79,7 @@ export class ResourceHandler {
     const { exchange } = response;
     const accepted = negotiate(exchange.header('accept'));
     const result = await this.#options.api.list(ctx, target, listOptions(exchange.query));
-    const body = await encodeList(result, accepted, this.#table(target, accepted, response));
+    const body = await encodeList(result, accepted, this.#table(target, accepted, response), this.#lists);
     await response.sendBig(200, accepted.contentType, body);
   }
 
@@ -170,7 +172,7 @@ export class ResourceHandler {
     const accepted = withoutTransform(negotiate(response.exchange.header('accept')));
     const options = deleteOptions(query, await this.#deleteBody(response));
     const result = await this.#options.api.deleteCollection(ctx, target, { ...options, ...listOptions(query) });
-    const body = await encodeList(result, accepted, this.#table(target, accepted, response));
+    const body = await encodeList(result, accepted, this.#table(target, accepted, response), this.#lists);
     await response.sendBig(200, accepted.contentType, body);
   }
 

@@ -5,6 +5,7 @@ import { constants, gzip } from 'node:zlib';
 import type { StatusError } from '../../machinery/status.ts';
 import { asStatusError, encodeValue } from './encode.ts';
 import type { Exchange, ResponseHeaders } from './exchange.ts';
+import type { ListBody } from './list-bodies.ts';
 import { type Accepted, negotiate, PLAIN_JSON } from './media.ts';
 
 /** Bodies above this are compressed for clients that take it, as upstream. */
@@ -45,12 +46,13 @@ export class Response {
     this.exchange.respond(code, { ...this.headers(contentType), ...further }, body);
   }
 
-  /** Sends a body that may be big, compressed if that is worth it. */
-  async sendBig(code: number, contentType: string, body: Buffer): Promise<void> {
-    const worth = body.length > GZIP_THRESHOLD_BYTES && /\bgzip\b/.test(this.exchange.header('accept-encoding') ?? '');
-    if (!worth) return this.send(code, contentType, body);
-    const zipped = await compress(body, { level: constants.Z_BEST_SPEED });
-    this.send(code, contentType, zipped, { 'content-encoding': 'gzip', vary: 'Accept-Encoding' });
+  /** Sends a body that may be big, compressed if that is worth it; what compressing made is kept with the body. */
+  async sendBig(code: number, contentType: string, body: ListBody): Promise<void> {
+    const { plain } = body;
+    const worth = plain.length > GZIP_THRESHOLD_BYTES && /\bgzip\b/.test(this.exchange.header('accept-encoding') ?? '');
+    if (!worth) return this.send(code, contentType, plain);
+    body.zipped ??= await compress(plain, { level: constants.Z_BEST_SPEED });
+    this.send(code, contentType, body.zipped, { 'content-encoding': 'gzip', vary: 'Accept-Encoding' });
   }
 
   async sendValue(code: number, value: unknown, accepted: Accepted = PLAIN_JSON): Promise<void> {

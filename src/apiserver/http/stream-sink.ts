@@ -4,9 +4,12 @@ import type { BodySink } from './exchange.ts';
 /** A response body on a writable stream. Writing to one whose client is gone does nothing. */
 export class StreamSink implements BodySink {
   readonly #stream: Writable;
+  readonly #ended: () => void;
 
-  constructor(stream: Writable) {
+  /** `ended` is called when the body is complete. */
+  constructor(stream: Writable, ended: () => void = () => undefined) {
     this.#stream = stream;
+    this.#ended = ended;
   }
 
   get buffered(): number {
@@ -33,6 +36,7 @@ export class StreamSink implements BodySink {
   }
 
   end(): void {
+    this.#ended();
     if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end();
   }
 
