@@ -32,6 +32,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       ...NAME,
       ...JSON_OUT,
       port: { type: 'string', help: 'of the API server (default: 6443)' },
+      'kubelet-port': { type: 'string', help: 'of the kubelet (default: 10250)' },
       'node-name': { type: 'string', help: "this machine's name in the cluster (default: its host name)" },
       'advertise-address': {
         type: 'string',

@@ -60,6 +60,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       layout,
       {
         port: numberFlag(invocation, 'port', 1, 65535),
+        kubeletPort: numberFlag(invocation, 'kubelet-port', 1, 65535),
         nodeName: stringFlag(invocation, 'node-name'),
         advertiseAddress: stringFlag(invocation, 'advertise-address'),
         split: invocation.flags.get('split') === true ? true : undefined,

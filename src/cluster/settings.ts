@@ -7,6 +7,7 @@ export interface Settings {
   /** Address that clients and pods reach the API server at. */
   readonly advertiseAddress: string;
   readonly port: number;
+  readonly kubeletPort: number;
   readonly nodeName: string;
   /** Server and agent in two processes. */
   readonly split: boolean;
@@ -27,6 +28,7 @@ export const DEFAULTS = {
   clusterDomain: 'cluster.local',
   bridge: 'tsukube0',
   port: 6443,
+  kubeletPort: 10250,
 } as const;
 
 /** The settings of a cluster, or undefined when there is none. Throws when the file is there and unreadable. */

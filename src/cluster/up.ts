@@ -17,6 +17,7 @@ import { stopSupervised, supervised, superviseInBackground } from './supervise.t
 /** What `up` was asked for. Undefined: as before, or the default. */
 export interface UpRequest {
   readonly port?: number | undefined;
+  readonly kubeletPort?: number | undefined;
   readonly nodeName?: string | undefined;
   readonly advertiseAddress?: string | undefined;
   readonly split?: boolean | undefined;
@@ -112,11 +113,12 @@ async function freshSettings(host: Host, name: string, request: UpRequest, progr
     );
     simulatedNodes = 3;
   }
-  const { clusterCidr, serviceCidr, dnsAddress, clusterDomain, bridge, port } = DEFAULTS;
+  const { clusterCidr, serviceCidr, dnsAddress, clusterDomain, bridge, port, kubeletPort } = DEFAULTS;
   return {
     name,
     advertiseAddress: request.advertiseAddress ?? (await defaultAddress()),
     port: request.port ?? port,
+    kubeletPort: request.kubeletPort ?? kubeletPort,
     nodeName: request.nodeName ?? defaultNodeName(),
     split: request.split ?? false,
     simulatedNodes,

@@ -1,0 +1,120 @@
+// The agent: what makes this machine a node. containerd, kubelet, pod network, service proxy, cluster DNS.
+import { mkdir } from 'node:fs/promises';
+import { Tables } from '../api/tables.ts';
+import type { Client } from '../client/contract.ts';
+import { recordEvents } from '../client/events.ts';
+import { httpsClient } from '../client/https.ts';
+import { makeInformers } from '../client/informers.ts';
+import { accessFrom, readKubeconfig } from '../client/kubeconfig.ts';
+import { runDns } from '../dns/dns.ts';
+import { readMachineTraits, runContainerd } from '../kubelet/containerd.ts';
+import { runKubelet } from '../kubelet/kubelet.ts';
+import { isAbort } from '../lib/abort.ts';
+import type { Environment } from '../lib/environment.ts';
+import { setUpNodeNetwork } from '../network/node-network.ts';
+import { runRoutes, waitForPodCidr } from '../network/route-controller.ts';
+import { ServiceProxy } from '../proxy/proxy.ts';
+import type { Host } from './host.ts';
+import type { Layout } from './layout.ts';
+import { cgroupRoot, containerdOptions, networkNames, proxyTable } from './node-options.ts';
+import { ensurePki, type Pki } from './pki.ts';
+import { readSettings, type Settings } from './settings.ts';
+
+export const KUBELET_VERSION = 'v1.36.0';
+
+export interface AgentOptions {
+  readonly layout: Layout;
+  readonly settings: Settings;
+  readonly pki: Pki;
+  readonly env: Environment;
+  /** Acts as system:node:NAME. */
+  readonly client: Client;
+}
+
+/** `tsukube agent`: runs until the signal aborts, over HTTPS. Containers, network and rules stay for the next agent. */
+export async function runAgentProcess(host: Host, layout: Layout, signal: AbortSignal): Promise<void> {
+  const settings = await readSettings(layout.settings);
+  if (!settings) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
+  const pki = await ensurePki(layout, settings, host.env);
+  const access = await accessFrom(await readKubeconfig(layout.agent.kubeconfig));
+  const client = httpsClient({ access, tables: new Tables(), clock: host.env.clock, userAgent: 'tsukube-agent' });
+  try {
+    await runAgent({ layout, settings, pki, env: host.env, client }, signal);
+  } finally {
+    client.close();
+  }
+}
+
+/** Runs the parts of a node until the signal aborts; rejects when one of them fails for good. */
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const { layout, settings, env, client } = options;
+  const stop = new AbortController();
+  const ends = AbortSignal.any([signal, stop.signal]);
+  const informers = makeInformers({ client, tables: new Tables(), env });
+  const containerd = await runContainerd(containerdOptions(layout, env), ends);
+  const kubelet = await startKubelet(options, containerd.socket, ends);
+  const network = async (): Promise<void> => {
+    const { run } = networkNames(layout, settings);
+    const podCidr = await waitForPodCidr(informers, settings.nodeName, ends);
+    await setUpNodeNetwork({ ...networkNames(layout, settings), podCidr }, ends);
+    const proxy = new ServiceProxy({
+      informers,
+      env,
+      run,
+      nodeName: settings.nodeName,
+      podRanges: [settings.clusterCidr],
+      serviceRanges: [settings.serviceCidr],
+      table: proxyTable(layout),
+    });
+    await Promise.all([
+      guarded(proxy.run(ends)),
+      guarded(runRoutes({ informers, env, run, nodeName: settings.nodeName }, ends)),
+      guarded(runDns({ informers, env, addresses: [settings.dnsAddress], zone: settings.clusterDomain }, ends)),
+    ]);
+  };
+  /** The first part that fails ends the others: the supervising loop starts the whole agent again. */
+  const guarded = async (part: Promise<void>): Promise<void> => {
+    try {
+      await part;
+    } catch (error) {
+      if (isAbort(error, ends)) return;
+      stop.abort(error);
+      throw error;
+    }
+  };
+  try {
+    await guarded(network());
+  } finally {
+    stop.abort(new Error('the agent ends'));
+    await kubelet.ended;
+  }
+}
+
+async function startKubelet(options: AgentOptions, criEndpoint: string, signal: AbortSignal) {
+  const { layout, settings, pki, env, client } = options;
+  await mkdir(layout.agent.kubelet, { recursive: true, mode: 0o711 });
+  const systemd = readMachineTraits().systemdCgroup;
+  return runKubelet(
+    {
+      env,
+      client,
+      events: recordEvents({ client, env, component: 'kubelet', host: settings.nodeName }, signal),
+      nodeName: settings.nodeName,
+      nodeIPs: [settings.advertiseAddress],
+      criEndpoint,
+      rootDir: layout.agent.kubelet,
+      podLogsDir: layout.agent.podLogs,
+      clusterDns: [settings.dnsAddress],
+      clusterDomain: settings.clusterDomain,
+      tls: { key: pki.kubeletServer.key, cert: pki.kubeletServer.certificate, clientCa: pki.ca.certificate },
+      port: settings.kubeletPort,
+      resolvConfPath: '/etc/resolv.conf',
+      cgroupRoot: cgroupRoot(layout),
+      cgroupDriver: systemd ? 'systemd' : 'cgroupfs',
+      // Renewed at a quarter of it.
+      leaseDurationSeconds: settings.profile === 'fast' ? 4 : 40,
+      version: KUBELET_VERSION,
+    },
+    signal,
+  );
+}

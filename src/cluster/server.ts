@@ -1,0 +1,85 @@
+// `tsukube server`: the control plane over the embedded store, and with --agent the node's parts in the same process.
+import { mkdir } from 'node:fs/promises';
+import { sleep } from '../lib/clock.ts';
+import { openEmbeddedStore } from '../store/embedded.ts';
+import { runAgent } from './agent.ts';
+import { startControlPlane } from './control-plane.ts';
+import type { Host } from './host.ts';
+import type { Layout } from './layout.ts';
+import { ensurePki, type Pki } from './pki.ts';
+import { readSettings, type Settings } from './settings.ts';
+
+/** How long requests under way may take to end after /readyz has begun to fail. */
+const DRAIN_MS = 300;
+
+/** Runs until the signal aborts. Throws when the store cannot be opened or the port not be listened on. */
+export async function runServerProcess(
+  host: Host,
+  layout: Layout,
+  { withAgent }: { readonly withAgent: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const { env } = host;
+  const settings = await readSettings(layout.settings);
+  if (!settings) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
+  const pki = await ensurePki(layout, settings, env);
+  await mkdir(layout.store, { recursive: true, mode: 0o700 });
+  const store = openEmbeddedStore({ directory: layout.store, clock: env.clock, log: env.log.child('store') });
+  const stop = new AbortController();
+  // The agent ends first, so that its last writes are taken; then the server drains.
+  const agentEnds = AbortSignal.any([signal, stop.signal]);
+  const serverEnds = new AbortController();
+  try {
+    const plane = await startControlPlane(
+      {
+        env,
+        store,
+        identity: settings.nodeName,
+        clusterCidr: settings.clusterCidr,
+        profile: settings.profile,
+        ...(settings.simulatedNodes === 0 && { dnsAddress: settings.dnsAddress }),
+        apiServer: apiServerOptions(settings, pki),
+      },
+      serverEnds.signal,
+    );
+    plane.ended.catch((error: unknown) => stop.abort(error));
+    env.log.info('ready', { url: plane.apiServer.url });
+    if (settings.simulatedNodes > 0) await plane.simulate(settings.simulatedNodes);
+    if (withAgent) {
+      const user = { username: `system:node:${settings.nodeName}`, groups: ['system:nodes', 'system:authenticated'] };
+      await runAgent({ layout, settings, pki, env, client: plane.clientAs(user) }, agentEnds);
+    } else {
+      await untilAborted(agentEnds);
+    }
+    plane.apiServer.drain();
+    await sleep(env.clock, DRAIN_MS, new AbortController().signal);
+    serverEnds.abort(new Error('the server ends'));
+    await plane.ended;
+  } finally {
+    serverEnds.abort(new Error('the server ends'));
+    await store.close();
+  }
+  if (stop.signal.aborted) throw stop.signal.reason;
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function apiServerOptions(settings: Settings, pki: Pki) {
+  return {
+    tls: { certificate: pki.server.certificate, key: pki.server.key, clientCa: pki.ca.certificate },
+    caCertificate: pki.ca.certificate,
+    signingKey: pki.serviceAccountKey,
+    issuer: `https://kubernetes.default.svc.${settings.clusterDomain}`,
+    address: '0.0.0.0',
+    port: settings.port,
+    advertiseAddress: settings.advertiseAddress,
+    servers: { addresses: [settings.advertiseAddress], port: settings.port },
+    kubelet: { certificate: pki.kubeletClient.certificate, key: pki.kubeletClient.key, ca: pki.ca.certificate },
+    network: { cidr: settings.serviceCidr, nodePorts: { first: 30000, last: 32767 } },
+  };
+}
