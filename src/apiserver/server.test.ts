@@ -376,6 +376,24 @@ test('a version that is not to be had is refused after a while', async () => {
   assert.equal((await http2('GET', `${CONFIG_MAPS}?watch=1&resourceVersion=x`)).status, 400);
 });
 
+test('a request that takes too long is given up', async () => {
+  const stream = session.request({ ':method': 'POST', ':path': CONFIG_MAPS, 'content-type': 'application/json' });
+  let status = 0;
+  let text = '';
+  stream.on('response', (head) => {
+    status = head[':status']!;
+  });
+  stream.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  const ended = new Promise((resolve) => stream.once('end', resolve));
+  stream.write('{"kind":');
+  while (status === 0) await clock.advance(10_000);
+  await ended;
+  assert.deepEqual([status, JSON.parse(text).reason], [504, 'Timeout']);
+  stream.destroy();
+});
+
 test('a watch ends after its time, and tells so by ending', async () => {
   const watching = watch(`${CONFIG_MAPS}?watch=1&timeoutSeconds=5`);
   await watching.frames(1);

@@ -2,7 +2,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import type { EndpointSlice, Node, Pod, Service } from '../api/generated/types.ts';
 import type { Resource, Tables } from '../api/tables.ts';
+import { abortable } from '../lib/abort.ts';
 import { invariant } from '../lib/assert.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import type { Store } from '../store/contract.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
@@ -147,7 +149,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
       tables,
       tokens,
       metrics: env.metrics,
-      health: healthChecks(store, state),
+      health: healthChecks(store, env.clock, state),
       address: () => `${host}:${state.port}`,
     }),
     connectors: connectors(options, registry, caches, identity.kubelet),
@@ -199,8 +201,20 @@ interface State {
   port: number;
 }
 
-function healthChecks(store: Store, state: State): HealthChecks {
-  const stored: HealthCheck = async (signal) => void (await store.revision(signal));
+/** A store that takes longer to answer cannot be served from. */
+const STORE_CHECK_TIMEOUT_MS = 2_000;
+
+function healthChecks(store: Store, clock: Clock, state: State): HealthChecks {
+  const stored: HealthCheck = async (signal) => {
+    const late = new AbortController();
+    const timer = clock.timer(STORE_CHECK_TIMEOUT_MS, () => late.abort(new Error('the store did not answer in time')));
+    const either = AbortSignal.any([signal, late.signal]);
+    try {
+      await abortable(store.revision(either), either);
+    } finally {
+      timer.cancel();
+    }
+  };
   const bootstrapped: HealthCheck = () => {
     if (!state.ready) throw new Error('not finished');
   };
