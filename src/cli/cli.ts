@@ -24,12 +24,18 @@ export async function runCommand(host: Host, args: readonly string[], signal: Ab
       host.err(`tsukube: ${error.message}\n`);
       return 64;
     }
+    // A component's log wants to know where; a person at the terminal what.
+    if (invocationIsComponent(args)) host.env.log.error('ended', error);
     const message = error instanceof Error ? error.message : String(error);
     const cause = error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : '';
     if (args.includes('--json')) host.out(`${JSON.stringify({ error: message + cause })}\n`);
     else host.err(`tsukube: ${message}${cause}\n`);
     return 1;
   }
+}
+
+function invocationIsComponent(args: readonly string[]): boolean {
+  return args[0] === 'server' || args[0] === 'agent';
 }
 
 type Handler = (host: Host, invocation: Invocation, signal: AbortSignal) => Promise<number>;

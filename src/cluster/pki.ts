@@ -1,6 +1,7 @@
 // The keys of a cluster: its CA, the key that signs service account tokens, and the certificates of its components.
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { createCa, issue, type KeyedCertificate, type LeafRequest } from '../apiserver/auth/certificates.ts';
 import { makeKubeconfig, printKubeconfig } from '../client/kubeconfig.ts';
@@ -126,7 +127,7 @@ async function keyed(
 function isGood(certificate: X509Certificate, ca: KeyedCertificate, sans: readonly string[], nowMs: number): boolean {
   if (remainingMs(certificate, nowMs) < RENEW_BEFORE_MS) return false;
   if (!certificate.verify(new X509Certificate(ca.certificate).publicKey)) return false;
-  return sans.every((san) => certificate.checkIP(san) !== undefined || certificate.checkHost(san) !== undefined);
+  return sans.every((san) => (isIP(san) ? certificate.checkIP(san) : certificate.checkHost(san)) !== undefined);
 }
 
 function remainingMs(certificate: X509Certificate, nowMs: number): number {

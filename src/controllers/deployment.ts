@@ -241,9 +241,12 @@ async function reconcile(ctx: ControllerContext, key: string, signal: AbortSigna
   const pods = replicaSets.flatMap((rs) => ctx.informers.for('pods').byIndex('controller', rs.metadata.uid!));
   const snapshot = { deployment, replicaSets, pods };
   let created: ReplicaSet | undefined;
-  for (const action of decideDeployment(snapshot)) {
+  const actions = decideDeployment(snapshot);
+  for (const action of actions) {
     created = (await apply(ctx, deployment, action, signal)) ?? created;
   }
+  // The Deployment itself changed: its event brings the next look, with the version that a status is written against.
+  if (actions.some((action) => action.type === 'revise')) return undefined;
   return writeStatus(ctx, snapshot, created, signal);
 }
 
@@ -305,10 +308,9 @@ async function apply(
       return undefined;
     }
     case 'revise': {
-      const body = { metadata: { annotations: { [REVISION]: action.revision } } };
-      await ctx.client
-        .resource('deployments.apps')
-        .patch({ namespace, name: deployment.metadata.name }, { type: 'merge', body }, { signal });
+      const annotations = { ...deployment.metadata.annotations, [REVISION]: action.revision };
+      const changed = { ...deployment, metadata: { ...deployment.metadata, annotations } };
+      await ctx.client.resource('deployments.apps').update(changed, { signal });
       return undefined;
     }
     case 'remove': {
