@@ -148,6 +148,8 @@ const RULES: { readonly [role: string]: readonly string[] } = {
     'get,list,watch,update,patch core persistentvolumeclaims',
   ],
   'system:kube-dns': ['list,watch core endpoints,services', 'list,watch discovery.k8s.io endpointslices'],
+  // Cluster DNS runs in every node's agent, with the node's identity.
+  'tsukube:cluster-dns': ['list,watch core services,namespaces', 'list,watch discovery.k8s.io endpointslices'],
   'system:node-proxier': [
     'list,watch core services,endpoints',
     'read core nodes',
@@ -197,6 +199,7 @@ const BINDINGS: { readonly [role: string]: readonly string[] } = {
   'system:service-account-issuer-discovery': ['group:system:serviceaccounts'],
   // Upstream leaves this one empty because its Node authorizer decides; here nodes are authorized by RBAC.
   'system:node': ['group:system:nodes'],
+  'tsukube:cluster-dns': ['group:system:nodes'],
 };
 
 const LEADER_LOCKING = (name: string): string[] => ['watch core configmaps', `get,update core configmaps =${name}`];
