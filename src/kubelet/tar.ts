@@ -4,11 +4,13 @@ export interface TarEntry {
   readonly name: string;
   readonly content: Uint8Array;
   readonly mode?: number;
+  /** A symbolic link to this path; the content is then empty. */
+  readonly link?: string;
 }
 
 const BLOCK_BYTES = 512;
 
-/** An archive of plain files with time 0 and owner root, so that equal input gives equal bytes. */
+/** An archive of files and links with time 0 and owner root, so that equal input gives equal bytes. */
 export function tar(entries: readonly TarEntry[]): Buffer {
   const blocks: Buffer[] = [];
   for (const entry of entries) {
@@ -19,7 +21,7 @@ export function tar(entries: readonly TarEntry[]): Buffer {
   return Buffer.concat(blocks);
 }
 
-function header({ name, content, mode = 0o644 }: TarEntry): Buffer {
+function header({ name, content, mode = 0o644, link }: TarEntry): Buffer {
   if (Buffer.byteLength(name) > 100) throw new Error(`tar: name too long: ${name}`);
   const block = Buffer.alloc(BLOCK_BYTES);
   const octal = (value: number, digits: number): string => `${value.toString(8).padStart(digits, '0')}\0`;
@@ -30,7 +32,8 @@ function header({ name, content, mode = 0o644 }: TarEntry): Buffer {
   block.write(octal(content.length, 11), 124);
   block.write(octal(0, 11), 136);
   block.write('        ', 148);
-  block.write('0', 156);
+  block.write(link === undefined ? '0' : '2', 156);
+  block.write(link ?? '', 157);
   block.write('ustar\u000000', 257, 'latin1');
   const sum = block.reduce((total, byte) => total + byte, 0);
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);

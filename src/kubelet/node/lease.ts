@@ -34,7 +34,8 @@ export async function keepNodeLease(options: NodeLeaseOptions, signal: AbortSign
       kept = undefined;
     }
     // A little earlier or later each time, so that the nodes of a cluster do not renew at once.
-    const waitMs = failing ? Math.min(2000, periodMs) : periodMs * (1 + 0.04 * env.random.next());
+    const unowned = !kept?.metadata.ownerReferences?.length;
+    const waitMs = failing || unowned ? Math.min(1000, periodMs) : periodMs * (1 + 0.04 * env.random.next());
     await sleep(env.clock, waitMs, signal).catch(() => undefined);
   }
 }

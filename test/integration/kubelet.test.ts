@@ -1,0 +1,569 @@
+// The kubelet with real containers: containerd, runc and CNI on this machine, an API server in memory.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import type { Pod, PodSpec } from '../../src/api/generated/types.ts';
+import { Tables } from '../../src/api/tables.ts';
+import { createTokenAuthority } from '../../src/apiserver/auth/service-account-tokens.ts';
+import { startCaches } from '../../src/apiserver/cache/cache-set.ts';
+import { createRegistry } from '../../src/apiserver/registry/registry.ts';
+import { fieldsOf } from '../../src/apiserver/strategies/strategies.ts';
+import type { Client } from '../../src/client/contract.ts';
+import { recordEvents } from '../../src/client/events.ts';
+import { inProcessClient } from '../../src/client/in-process.ts';
+import { type ContainerdOptions, removeAllPods, runContainerd, stopContainerd } from '../../src/kubelet/containerd.ts';
+import { connectCri } from '../../src/kubelet/cri/client.ts';
+import { cleanUpKubelet, type Kubelet, runKubelet } from '../../src/kubelet/kubelet.ts';
+import { importImage } from '../../src/kubelet/pause-image.ts';
+import { tar } from '../../src/kubelet/tar.ts';
+import { sleep } from '../../src/lib/clock.ts';
+import { realEnvironment } from '../../src/platform/environment.ts';
+import { openMemoryStore } from '../../src/store/memory.ts';
+
+const run = promisify(execFile);
+const IMAGE = 'test.local/busybox:1';
+const BRIDGE = 'tsukkubelet0';
+const NODE = 'node-1';
+const env = realEnvironment(process.env.KUBELET_LOG ? 'debug' : 'silent');
+const forever = new AbortController();
+
+interface Machine {
+  readonly directory: string;
+  readonly containerd: ContainerdOptions;
+  readonly socket: string;
+  readonly client: Client;
+  readonly tls: { key: string; cert: string; clientCa: string; clientKey: string; clientCert: string };
+  kubelet: Kubelet;
+  stop: AbortController;
+}
+let m: Machine;
+
+before(async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'kubelet-'));
+  const containerd: ContainerdOptions = {
+    env,
+    rootDir: join(directory, 'containerd'),
+    stateDir: join(directory, 'run'),
+    configDir: join(directory, 'etc'),
+    cniConfDir: join(directory, 'cni'),
+    cniBinDir: '/usr/lib/cni',
+  };
+  m = {
+    directory,
+    containerd,
+    socket: join(directory, 'run', 'containerd.sock'),
+    client: await apiServer(),
+    tls: await certificates(directory),
+    kubelet: undefined as unknown as Kubelet,
+    stop: new AbortController(),
+  };
+  await writeCni(containerd.cniConfDir, directory);
+  await runContainerd(containerd, forever.signal);
+  await importBusybox();
+  await startKubelet();
+  await until('the node is ready', () => m.kubelet.ready);
+});
+
+after(async () => {
+  m.stop.abort();
+  await m.kubelet?.ended;
+  const cri = connectCri(m.socket, env.clock);
+  const limit = AbortSignal.timeout(60_000);
+  try {
+    await removeAllPods(cri, limit);
+  } finally {
+    cri.close();
+    forever.abort();
+    await stopContainerd(m.containerd, limit);
+    await cleanUpKubelet({ rootDir: join(m.directory, 'kubelet'), cgroupRoot: '/tsukube-kubelet-test' });
+    await run('ip', ['link', 'del', BRIDGE]).catch(() => undefined);
+    const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+    for (const line of mounts.split('\n').reverse()) {
+      const point = line.split(' ')[4];
+      if (point?.startsWith(m.directory)) await run('umount', ['-l', point]).catch(() => undefined);
+    }
+    await rm(m.directory, { recursive: true, force: true });
+  }
+});
+
+async function apiServer(): Promise<Client> {
+  const tables = new Tables();
+  const store = openMemoryStore({ clock: env.clock });
+  const caches = await startCaches(store, tables, fieldsOf, env, forever.signal);
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const nothing = (): undefined => undefined;
+  const tokens = createTokenAuthority({
+    signingKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    issuer: 'https://kubernetes.default.svc',
+    audiences: ['https://kubernetes.default.svc'],
+    clock: env.clock,
+    random: env.random,
+    lookups: { serviceAccount: nothing, pod: nothing, secret: nothing, node: nothing },
+  });
+  const api = createRegistry({ env, tables, store, caches, tokens });
+  const user = { username: 'admin', groups: ['system:masters'] };
+  const client = inProcessClient({ api, tables, user, clock: env.clock });
+  for (const name of ['default', 'kube-system', 'kube-node-lease']) {
+    await client.resource('namespaces').create({ metadata: { name }, spec: {} });
+  }
+  await client.resource('serviceaccounts').create({ metadata: { name: 'default', namespace: 'default' } });
+  const ca = { metadata: { name: 'kube-root-ca.crt', namespace: 'default' }, data: { 'ca.crt': 'the cluster CA' } };
+  await client.resource('configmaps').create(ca);
+  return client;
+}
+
+async function startKubelet(): Promise<void> {
+  m.stop = new AbortController();
+  const events = recordEvents({ client: m.client, env, component: 'kubelet', host: NODE }, m.stop.signal);
+  m.kubelet = await runKubelet(
+    {
+      env,
+      client: m.client,
+      events,
+      nodeName: NODE,
+      nodeIPs: ['10.198.7.1'],
+      criEndpoint: m.socket,
+      rootDir: join(m.directory, 'kubelet'),
+      podLogsDir: join(m.directory, 'logs'),
+      clusterDns: ['10.96.0.10'],
+      clusterDomain: 'cluster.local',
+      tls: m.tls,
+      port: 0,
+      listenAddress: '127.0.0.1',
+      cgroupRoot: '/tsukube-kubelet-test',
+      version: 'v1.36.0',
+    },
+    m.stop.signal,
+  );
+}
+
+async function writeCni(confDir: string, directory: string): Promise<void> {
+  const ipam = { type: 'host-local', ranges: [[{ subnet: '10.198.7.0/24' }]], dataDir: join(directory, 'ipam') };
+  const bridge = { type: 'bridge', bridge: BRIDGE, isDefaultGateway: true, ipMasq: false, hairpinMode: true, ipam };
+  const conf = {
+    cniVersion: '0.4.0',
+    name: 'test',
+    plugins: [bridge, { type: 'portmap', capabilities: { portMappings: true } }],
+  };
+  await mkdir(confDir, { recursive: true });
+  await writeFile(join(confDir, '10-test.conflist'), JSON.stringify(conf));
+}
+
+async function importBusybox(): Promise<void> {
+  const applets = [
+    'sh',
+    'sleep',
+    'cat',
+    'echo',
+    'ls',
+    'id',
+    'nc',
+    'wget',
+    'httpd',
+    'hostname',
+    'kill',
+    'test',
+    'mkdir',
+    'touch',
+  ];
+  const layer = tar([
+    { name: 'bin/busybox', content: await readFile('/usr/bin/busybox'), mode: 0o755 },
+    ...applets.map((name) => ({ name: `bin/${name}`, content: Buffer.alloc(0), link: 'busybox' })),
+    { name: 'tmp/.keep', content: Buffer.alloc(0) },
+    { name: 'etc/passwd', content: Buffer.from('root:x:0:0:root:/:/bin/sh\n') },
+  ]);
+  const sha = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      os: 'linux',
+      config: { Env: ['PATH=/bin'] },
+      rootfs: { type: 'layers', diff_ids: [`sha256:${sha(layer)}`] },
+    }),
+  );
+  const manifest = [{ Config: `${sha(config)}.json`, RepoTags: [IMAGE], Layers: ['layer.tar'] }];
+  const file = join(m.directory, 'busybox.tar');
+  const archive = tar([
+    { name: 'manifest.json', content: Buffer.from(JSON.stringify(manifest)) },
+    { name: `${sha(config)}.json`, content: config },
+    { name: 'layer.tar', content: layer },
+  ]);
+  await writeFile(file, archive);
+  await importImage({ socket: m.socket }, file);
+}
+
+async function certificates(directory: string): Promise<Machine['tls']> {
+  const openssl = (...args: string[]): Promise<unknown> => run('openssl', args, { cwd: directory });
+  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  await openssl('req', '-x509', ...ec, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=ca', '-days', '2');
+  for (const [name, subject] of [
+    ['server', '/CN=system:node:node-1/O=system:nodes'],
+    ['client', '/CN=admin/O=system:masters'],
+  ] as const) {
+    await openssl('req', ...ec, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', subject);
+    const sign = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2'];
+    await openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.crt`, ...sign);
+  }
+  const read = (name: string): Promise<string> => readFile(join(directory, name), 'utf8');
+  const [key, cert, clientCa, clientKey, clientCert] = await Promise.all(
+    ['server.key', 'server.crt', 'ca.crt', 'client.key', 'client.crt'].map(read),
+  );
+  return { key: key!, cert: cert!, clientCa: clientCa!, clientKey: clientKey!, clientCert: clientCert! };
+}
+
+/** Waits for a condition; what the pod or the machine does takes the time that it takes. */
+async function until<T>(what: string, check: () => T | Promise<T>, timeoutMs = 30_000): Promise<NonNullable<T>> {
+  const begun = env.clock.monotonic();
+  for (;;) {
+    const value = await check();
+    if (value) return value as NonNullable<T>;
+    if (env.clock.monotonic() - begun > timeoutMs) throw new Error(`did not happen in time: ${what}`);
+    await sleep(env.clock, 50, forever.signal);
+  }
+}
+
+async function createPod(name: string, spec: Partial<PodSpec> & Pick<PodSpec, 'containers'>): Promise<Pod> {
+  const containers = spec.containers.map((c) => ({ image: IMAGE, imagePullPolicy: 'IfNotPresent' as const, ...c }));
+  const pod: Pod = {
+    metadata: { name, namespace: 'default', labels: { app: name } },
+    spec: { nodeName: NODE, terminationGracePeriodSeconds: 1, ...spec, containers },
+  };
+  return m.client.resource('pods').create(pod);
+}
+
+function getPod(name: string): Promise<Pod | undefined> {
+  return m.client
+    .resource('pods')
+    .get({ namespace: 'default', name })
+    .catch(() => undefined);
+}
+
+function podWhen(name: string, what: string, check: (pod: Pod) => unknown, timeoutMs?: number): Promise<Pod> {
+  return until(
+    `${name}: ${what}`,
+    async () => {
+      const pod = await getPod(name);
+      return pod && check(pod) ? pod : undefined;
+    },
+    timeoutMs,
+  );
+}
+
+const isReady = (pod: Pod): boolean => pod.status?.conditions?.find((c) => c.type === 'Ready')?.status === 'True';
+const ended = (pod: Pod): boolean => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+
+async function deletePod(name: string): Promise<void> {
+  await m.client.resource('pods').delete({ namespace: 'default', name });
+  await until(`${name} is gone`, async () => (await getPod(name)) === undefined);
+}
+
+function ask(path: string, withCertificate = true): Promise<{ code: number; body: string }> {
+  const identity = withCertificate ? { key: m.tls.clientKey, cert: m.tls.clientCert } : {};
+  return new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port: m.kubelet.port, path, ca: m.tls.clientCa, ...identity };
+    const sent = request({ ...options, rejectUnauthorized: false, agent: false }, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        body += chunk;
+      });
+      response.on('end', () => resolve({ code: response.statusCode ?? 0, body }));
+      response.on('error', reject);
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+async function events(name: string): Promise<readonly { reason: string; message: string }[]> {
+  const { items } = await m.client.resource('events').list({ namespace: 'default' });
+  return items
+    .filter((e) => e.involvedObject.name === name)
+    .map((e) => ({ reason: e.reason ?? '', message: e.message ?? '' }));
+}
+
+describe('kubelet with containerd', () => {
+  test('registers its node, which is ready, and keeps its lease', async () => {
+    const node = await m.client.resource('nodes').get({ name: NODE });
+    assert.equal(node.metadata.labels?.['kubernetes.io/hostname'], NODE);
+    assert.match(node.status?.nodeInfo?.containerRuntimeVersion ?? '', /^containerd:\/\//);
+    assert.equal(node.status?.daemonEndpoints?.kubeletEndpoint?.Port, m.kubelet.port);
+    const leases = m.client.resource('leases.coordination.k8s.io');
+    const lease = await until('the lease belongs to the node', async () => {
+      const found = await leases.get({ namespace: 'kube-node-lease', name: NODE });
+      return found.metadata.ownerReferences?.[0]?.uid === node.metadata.uid ? found : undefined;
+    });
+    assert.equal(lease.spec.leaseDurationSeconds, 40);
+  });
+
+  test('runs a pod to completion: environment, volumes, hosts, names, log and termination message', async () => {
+    await m.client
+      .resource('configmaps')
+      .create({ metadata: { name: 'settings', namespace: 'default' }, data: { colour: 'blue', 'a.txt': 'file a' } });
+    const secret = { data: { password: Buffer.from('s3cret').toString('base64') } };
+    await m.client.resource('secrets').create({ metadata: { name: 'keys', namespace: 'default' }, ...secret });
+    const script = [
+      'echo "colour=$COLOUR pass=$PASS me=$ME ip=$IP greeting=$GREETING cpu=$CPU"',
+      'cat /config/a.txt; echo; cat /down/labels; echo; cat /one/file; echo',
+      'cat /var/run/secrets/kubernetes.io/serviceaccount/token; echo',
+      'hostname; cat /etc/resolv.conf; cat /etc/hosts',
+      'touch /scratch/x && ls /scratch; id',
+      'echo -n "last words" > /dev/termination-log; exit 3',
+    ].join('; ');
+    await createPod('worker', {
+      restartPolicy: 'Never',
+      hostAliases: [{ ip: '10.1.2.3', hostnames: ['friend'] }],
+      securityContext: { runAsUser: 1234, runAsGroup: 2345, fsGroup: 3456 },
+      volumes: [
+        { name: 'config', configMap: { name: 'settings' } },
+        { name: 'down', downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } },
+        { name: 'scratch', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+      ],
+      containers: [
+        {
+          name: 'main',
+          command: ['/bin/sh', '-c', script],
+          resources: { limits: { cpu: '250m', memory: '64Mi' } },
+          env: [
+            { name: 'COLOUR', valueFrom: { configMapKeyRef: { name: 'settings', key: 'colour' } } },
+            { name: 'PASS', valueFrom: { secretKeyRef: { name: 'keys', key: 'password' } } },
+            { name: 'ME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+            { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+            { name: 'GREETING', value: 'hello $(ME)' },
+            { name: 'CPU', valueFrom: { resourceFieldRef: { resource: 'limits.cpu', divisor: '1m' } } },
+          ],
+          volumeMounts: [
+            { name: 'config', mountPath: '/config' },
+            { name: 'down', mountPath: '/down' },
+            { name: 'scratch', mountPath: '/scratch' },
+            { name: 'config', mountPath: '/one/file', subPath: 'colour' },
+          ],
+        },
+      ],
+    });
+    const pod = await podWhen('worker', 'ends', ended);
+    assert.equal(pod.status?.phase, 'Failed');
+    const state = pod.status?.containerStatuses?.[0]?.state?.terminated;
+    assert.equal(state?.exitCode, 3);
+    assert.equal(state?.message, 'last words');
+    const { code, body } = await ask('/containerLogs/default/worker/main');
+    assert.equal(code, 200);
+    assert.match(body, /colour=blue pass=s3cret me=worker ip=10\.198\.7\.\d+ greeting=hello worker cpu=250\n/);
+    const [, token = ''] = /file a\napp="worker"\nblue\n(\S+)\nworker\n/.exec(body) ?? [];
+    const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    assert.equal(claims.sub, 'system:serviceaccount:default:default');
+    assert.equal(claims['kubernetes.io'].pod.uid, pod.metadata.uid);
+    assert.match(body, /search default\.svc\.cluster\.local svc\.cluster\.local cluster\.local/);
+    assert.match(body, /nameserver 10\.96\.0\.10\n/);
+    assert.match(body, /10\.1\.2\.3\tfriend/);
+    assert.match(body, /x\nuid=1234 gid=2345 groups=2345,3456/);
+    const seen = await until('events', async () => {
+      const all = await events('worker');
+      return all.some((e) => e.reason === 'Started') ? all : undefined;
+    });
+    assert.deepEqual(
+      seen
+        .map((e) => e.message)
+        .filter((t) => /^Container (created|started)$/.test(t))
+        .sort(),
+      ['Container created', 'Container started'],
+    );
+    await deletePod('worker');
+    await until('its directory is gone', async () => {
+      const path = join(m.directory, 'kubelet', 'pods', pod.metadata.uid!);
+      return (await readFile(path).catch((e: NodeJS.ErrnoException) => e.code)) === 'ENOENT';
+    });
+  });
+
+  test('init containers, a sidecar, readiness, logs that are followed, and live ConfigMaps', async () => {
+    await m.client
+      .resource('configmaps')
+      .create({ metadata: { name: 'live', namespace: 'default' }, data: { v: 'one' } });
+    await createPod('app', {
+      volumes: [
+        { name: 'shared', emptyDir: {} },
+        { name: 'live', configMap: { name: 'live' } },
+      ],
+      initContainers: [
+        {
+          name: 'first',
+          image: IMAGE,
+          command: ['/bin/sh', '-c', 'echo done > /shared/first'],
+          volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
+        },
+        {
+          name: 'side',
+          image: IMAGE,
+          restartPolicy: 'Always',
+          command: ['/bin/sh', '-c', 'trap "exit 0" TERM; cat /shared/first; while :; do sleep 1; done'],
+          volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
+        },
+      ],
+      containers: [
+        {
+          name: 'main',
+          command: [
+            '/bin/sh',
+            '-c',
+            'trap "exit 0" TERM; echo up; sleep 1; touch /tmp/ready; while :; do cat /live/v; echo; sleep 1; done',
+          ],
+          readinessProbe: { exec: { command: ['test', '-f', '/tmp/ready'] }, periodSeconds: 1 },
+          volumeMounts: [{ name: 'live', mountPath: '/live' }],
+        },
+      ],
+    });
+    const pod = await podWhen('app', 'is ready', isReady);
+    assert.equal(pod.status?.phase, 'Running');
+    assert.equal(pod.status?.initContainerStatuses?.[0]?.state?.terminated?.exitCode, 0);
+    assert.equal(pod.status?.initContainerStatuses?.[1]?.ready, true);
+    assert.match((await ask('/containerLogs/default/app/side')).body, /^done\n/);
+    const live = await m.client.resource('configmaps').get({ namespace: 'default', name: 'live' });
+    await m.client.resource('configmaps').update({ ...live, data: { v: 'two' } });
+    await until('the new value is read', async () => {
+      return /two/.test((await ask('/containerLogs/default/app/main?tailLines=1')).body);
+    });
+    assert.equal((await ask('/containerLogs/default/app/main?tailLines=2')).body.split('\n').length, 3);
+    await deletePod('app');
+  });
+
+  test('a crashing container backs off; a failing liveness probe restarts', async () => {
+    await createPod('crash', { containers: [{ name: 'c', command: ['/bin/sh', '-c', 'echo run; exit 1'] }] });
+    await createPod('sick', {
+      containers: [
+        {
+          name: 'c',
+          command: ['/bin/sh', '-c', 'while :; do sleep 1; done'],
+          livenessProbe: { exec: { command: ['test', '-f', '/never'] }, periodSeconds: 1, failureThreshold: 1 },
+        },
+      ],
+    });
+    const crash = await podWhen(
+      'crash',
+      'backs off',
+      (p) => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CrashLoopBackOff',
+    );
+    const status = crash.status!.containerStatuses![0]!;
+    assert.equal(status.restartCount, 1);
+    assert.equal(status.lastState?.terminated?.exitCode, 1);
+    assert.match(
+      status.state?.waiting?.message ?? '',
+      /^back-off 10s restarting failed container=c pod=crash_default\(/,
+    );
+    assert.equal(crash.status?.phase, 'Running');
+    await podWhen('sick', 'is restarted', (p) => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) >= 1);
+    const messages = (await events('sick')).map((e) => e.message);
+    assert.ok(messages.includes('Container c failed liveness probe, will be restarted'), messages.join('\n'));
+    await Promise.all([deletePod('crash'), deletePod('sick')]);
+  });
+
+  test('reasons why a container does not run', async () => {
+    await createPod('no-image', {
+      containers: [{ name: 'c', image: 'test.local/missing:1', imagePullPolicy: 'Never' }],
+    });
+    await createPod('no-config', {
+      containers: [{ name: 'c', env: [{ name: 'X', valueFrom: { configMapKeyRef: { name: 'absent', key: 'k' } } }] }],
+    });
+    await createPod('no-command', { containers: [{ name: 'c', command: ['/not/there'] }] });
+    await createPod('too-big', { containers: [{ name: 'c', resources: { requests: { cpu: '4000' } } }] });
+    const waiting = async (name: string, reason: string): Promise<string> => {
+      const pod = await podWhen(
+        name,
+        reason,
+        (p) => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === reason,
+      );
+      return pod.status?.containerStatuses?.[0]?.state?.waiting?.message ?? '';
+    };
+    assert.match(await waiting('no-image', 'ErrImageNeverPull'), /is not present with pull policy of Never$/);
+    assert.equal(await waiting('no-config', 'CreateContainerConfigError'), 'configmap "absent" not found');
+    assert.match(await waiting('no-command', 'RunContainerError'), /no such file or directory/);
+    const big = await podWhen('too-big', 'is refused', ended);
+    assert.equal(big.status?.reason, 'OutOfcpu');
+    await Promise.all(['no-image', 'no-config', 'no-command', 'too-big'].map(deletePod));
+  });
+
+  test('a new kubelet takes up what runs; containerd killed, containers stay', async () => {
+    await createPod('stays', { containers: [{ name: 'c', command: ['/bin/sh', '-c', 'while :; do sleep 1; done'] }] });
+    await createPod('forgotten', {
+      containers: [{ name: 'c', command: ['/bin/sh', '-c', 'while :; do sleep 1; done'] }],
+    });
+    const before = await podWhen('stays', 'is ready', isReady);
+    const forgotten = await podWhen('forgotten', 'is ready', isReady);
+    m.stop.abort();
+    await m.kubelet.ended;
+    const { uid } = forgotten.metadata;
+    await m.client.resource('pods').delete({ namespace: 'default', name: 'forgotten' }, { gracePeriodSeconds: 0 });
+    const pid = Number(await readFile(join(m.containerd.stateDir, 'containerd.pid'), 'utf8'));
+    process.kill(pid, 'SIGKILL');
+    await until('containerd is back', async () => {
+      const now = Number(await readFile(join(m.containerd.stateDir, 'containerd.pid'), 'utf8'));
+      return now !== pid;
+    });
+    await startKubelet();
+    await until('the node is ready', () => m.kubelet.ready);
+    await until('the forgotten pod is removed', async () => {
+      const cri = connectCri(m.socket, env.clock);
+      const left = await cri
+        .listPodSandboxes({ labelSelector: { 'io.kubernetes.pod.uid': uid! } })
+        .finally(() => cri.close());
+      return left.length === 0;
+    });
+    const now = await podWhen('stays', 'is ready', isReady);
+    assert.equal(now.status?.containerStatuses?.[0]?.containerID, before.status?.containerStatuses?.[0]?.containerID);
+    assert.equal(now.status?.containerStatuses?.[0]?.restartCount, 0);
+    assert.equal(now.status?.podIP, before.status?.podIP);
+    await deletePod('stays');
+  });
+
+  test('the server knows its callers, and streams', async () => {
+    await createPod('shell', { containers: [{ name: 'c', command: ['/bin/sh', '-c', 'while :; do sleep 1; done'] }] });
+    await podWhen('shell', 'is ready', isReady);
+    assert.equal((await ask('/pods', false)).code, 401);
+    assert.equal((await ask('/healthz')).body, 'ok');
+    assert.ok(JSON.parse((await ask('/pods')).body).items.some((p: Pod) => p.metadata.name === 'shell'));
+    const summary = JSON.parse((await ask('/stats/summary')).body);
+    assert.ok(
+      summary.pods.find((p: { podRef: { name: string } }) => p.podRef.name === 'shell').memory.workingSetBytes > 0,
+    );
+    assert.match(
+      (await ask('/metrics/resource')).body,
+      /container_memory_working_set_bytes\{container="c",namespace="default",pod="shell"\} \d/,
+    );
+    assert.match((await ask('/metrics')).body, /kubelet_running_pods\{node="node-1"\} 1/);
+    assert.equal((await ask('/exec/default/shell/c?command=ls&output=1')).code, 400);
+    assert.equal((await ask('/containerLogs/default/shell/other')).code, 404);
+    assert.match(await execWebSocket('/exec/default/shell/c?command=echo&command=streamed&output=1'), /streamed/);
+    await deletePod('shell');
+  });
+});
+
+/** Runs a command over the v4 WebSocket protocol; returns what came back, frames and all. */
+function execWebSocket(path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = {
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Key': Buffer.alloc(16, 7).toString('base64'),
+      'Sec-WebSocket-Version': '13',
+      'Sec-WebSocket-Protocol': 'v4.channel.k8s.io',
+    };
+    const identity = { key: m.tls.clientKey, cert: m.tls.clientCert, rejectUnauthorized: false };
+    const sent = request({ host: '127.0.0.1', port: m.kubelet.port, path, headers, agent: false, ...identity });
+    sent.on('upgrade', (_response, socket, head) => {
+      let text = head.toString('latin1');
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString('latin1');
+      });
+      socket.on('close', () => resolve(text));
+      socket.on('end', () => socket.end());
+    });
+    sent.on('response', (response) => reject(new Error(`answered ${response.statusCode} instead of upgrading`)));
+    sent.on('error', reject);
+    sent.end();
+  });
+}
