@@ -176,6 +176,9 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     await close();
     throw error;
   }
+  // The authorizer reads the caches: it must have seen the standard roles before anybody relies on them.
+  await caches.consistent(ends);
+  await nextTurn();
   state.ready = true;
   return {
     url: `https://${host.includes(':') ? `[${host}]` : host}:${listener.port}`,
@@ -193,6 +196,11 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     },
     close,
   };
+}
+
+/** Lets the caches deliver what they have seen: batches go out at the end of a turn. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 interface State {

@@ -290,6 +290,8 @@ export class LocalStore implements Store, WatchSource {
   #flush(): void {
     this.#flushing ??= this.#flushAll().finally(() => {
       this.#flushing = undefined;
+      // What was written after the last look, and found a flush under way, is not left waiting for the next write.
+      if (!this.#failure && this.#dirty()) this.#flush();
     });
   }
 
