@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeClock } from '../lib/fake-clock.ts';
+import { FakeClock, settle } from '../lib/fake-clock.ts';
 import { never, put, storeContract, take } from './contract.suite.ts';
 import { type StoreEvent, TooOldError, WATCH_BUFFER } from './contract.ts';
 import { HISTORY_MS } from './local.ts';
@@ -55,4 +55,20 @@ test('history is forgotten by age, never the newest thousand changes', async () 
   assert.equal((await take(store, { after: 2_000, count: 1_000 })).length, 1_000);
   assert.equal(clock.pending, 0, 'an idle store sets no timer');
   await store.close();
+});
+
+test('a write that comes at any moment of the end of another flush is acknowledged without a further write', async () => {
+  for (let depth = 0; 40 > depth; depth++) {
+    const store = openMemoryStore({ clock: new FakeClock() });
+    const first = store.write({ key: '/a', value: Buffer.from('x'), expected: 0 }, never);
+    for (let i = 0; depth > i; i++) await undefined;
+    let acknowledged = false;
+    store.write({ key: '/b', value: Buffer.from('x'), expected: 0 }, never).then(() => {
+      acknowledged = true;
+    });
+    await first;
+    await settle();
+    assert.ok(acknowledged, `a write ${depth} microtasks after the first hangs`);
+    await store.close();
+  }
 });
