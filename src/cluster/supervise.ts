@@ -7,7 +7,7 @@ import { type Clock, sleep } from '../lib/clock.ts';
 import type { Layout } from './layout.ts';
 
 /**
- * Restarts its command whenever it ends: at once when it ran for ten seconds or more, otherwise after a second.
+ * Restarts its command whenever it ends: at once when it ran for two seconds or more, otherwise after a second.
  * TERM is passed on and ends the loop when the command has ended. Exit code 64 (bad usage, refused settings) ends it too.
  */
 const LOOP = `#!/bin/sh
@@ -24,7 +24,7 @@ while [ -z "$stopped" ]; do
   [ -n "$stopped" ] && break
   echo "tsukube: $pidfile ended with $code; starting it again" >&2
   [ "$code" = 64 ] && break
-  [ $(( $(date +%s) - began )) -lt 10 ] && sleep 1
+  [ $(( $(date +%s) - began )) -lt 2 ] && sleep 1
 done
 rm -f "$pidfile"
 `;

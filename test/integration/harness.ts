@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 export const REPOSITORY = join(import.meta.dirname, '..', '..');
-export const BUNDLE = join(REPOSITORY, 'dist', 'main.js');
+/** What is tested; another build in dist/ while somebody works on this one. */
+/** TSUKUBE_BUNDLE names another build, which stays the same while the sources change. */
+export const BUNDLE = process.env.TSUKUBE_BUNDLE ?? join(REPOSITORY, 'dist', 'main.js');
 
 export interface Output {
   readonly code: number;
