@@ -83,6 +83,7 @@ export interface Kubelet {
 }
 
 const HOUSEKEEPING_MS = 10_000;
+const START_CHECK_MS = 200;
 const IMAGE_GC_MS = 300_000;
 
 /**
@@ -376,26 +377,27 @@ class NodeAgent {
     const signal = this.#signal;
     let imagesMs = clock.monotonic();
     while (!signal.aborted) {
-      await sleep(clock, HOUSEKEEPING_MS, signal).catch(() => undefined);
-      if (signal.aborted) return;
+      const known = this.#podsKnown && this.#pleg.lastSuccessMs !== undefined;
       try {
-        await this.#removeOrphans();
+        if (known) await this.#removeOrphans();
         await this.#rotateLogs();
         await this.#cgroups.balance([...this.#workers.values()].filter((w) => w.active).map((w) => w.pod));
         this.#crashes.collect(clock.now());
         this.#images.collect();
-        if (clock.monotonic() - imagesMs < IMAGE_GC_MS) continue;
-        imagesMs = clock.monotonic();
-        await this.#imageGc.collect(clock.now(), signal);
+        if (clock.monotonic() - imagesMs >= IMAGE_GC_MS) {
+          imagesMs = clock.monotonic();
+          await this.#imageGc.collect(clock.now(), signal);
+        }
       } catch (error) {
         if (!signal.aborted && !isRuntimeDown(error)) log.error('housekeeping failed', error);
       }
+      // What an earlier kubelet left is looked for as soon as there is something to compare with.
+      await sleep(clock, known ? HOUSEKEEPING_MS : START_CHECK_MS, signal).catch(() => undefined);
     }
   }
 
   /** Pods that the runtime or the disk still has, and the API no longer. */
   async #removeOrphans(): Promise<void> {
-    if (!this.#podsKnown || this.#pleg.lastSuccessMs === undefined) return;
     const onDisk = await readdir(this.#directories.pods).catch(() => []);
     for (const uid of new Set([...this.#pleg.pods.keys(), ...onDisk])) {
       if (this.#workers.has(uid) || this.#orphans.has(uid)) continue;

@@ -6,8 +6,9 @@ import { listPods, type PodObserver, type PodRecord } from './runtime/observe.ts
 const RELIST_MS = 1_000;
 /** While the runtime tells of events itself, relisting only catches what they miss. */
 const RELIST_WITH_EVENTS_MS = 5_000;
-/** The runtime's own store is brought up to date by the same events. */
+/** The runtime's own store is brought up to date by the same events, mostly at once; so it is looked at twice. */
 const SETTLE_MS = 30;
+const SECOND_LOOK_MS = 300;
 const SUBSCRIBE_RETRY_MS = 2_000;
 
 export interface PlegOptions {
@@ -57,15 +58,18 @@ export class Pleg {
   async run(signal: AbortSignal): Promise<void> {
     const { env } = this.#options;
     void this.#subscribe(signal);
+    let secondLook = false;
     while (!signal.aborted) {
       await this.relist(signal).catch((error) => {
         if (!signal.aborted) env.log.debug('listing the runtime failed', { error: String(error) });
       });
-      await this.#wait(this.#eventsFlow ? RELIST_WITH_EVENTS_MS : RELIST_MS, signal);
+      const idleMs = this.#eventsFlow ? RELIST_WITH_EVENTS_MS : RELIST_MS;
+      secondLook = await this.#wait(secondLook ? SECOND_LOOK_MS : idleMs, signal);
     }
   }
 
-  async #wait(periodMs: number, signal: AbortSignal): Promise<void> {
+  /** Waits for an event or for `periodMs`; true: there was an event. */
+  async #wait(periodMs: number, signal: AbortSignal): Promise<boolean> {
     const { clock } = this.#options.env;
     if (!this.#triggered) {
       const wake = new AbortController();
@@ -73,9 +77,10 @@ export class Pleg {
       await sleep(clock, periodMs, AbortSignal.any([signal, wake.signal])).catch(() => undefined);
       this.#trigger = undefined;
     }
-    if (!this.#triggered || signal.aborted) return;
+    if (!this.#triggered || signal.aborted) return false;
     await sleep(clock, SETTLE_MS, signal).catch(() => undefined);
     this.#triggered = false;
+    return true;
   }
 
   async #subscribe(signal: AbortSignal): Promise<void> {

@@ -36,6 +36,10 @@ export class StatusManager {
     this.#client = client;
     this.#env = env;
     this.#signal = signal;
+    const stop = (): void => {
+      for (const entry of this.#entries.values()) entry.retry?.cancel();
+    };
+    signal.addEventListener('abort', stop, { once: true });
   }
 
   /** The newest status of a pod, written or about to be. */

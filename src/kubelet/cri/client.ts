@@ -133,7 +133,7 @@ export interface CriClient {
   pullImage(image: string, auth: AuthConfig | undefined, options?: CallOptions): Promise<string>;
   removeImage(image: string, options?: CallOptions): Promise<void>;
   imageFsInfo(options?: CallOptions): Promise<readonly FilesystemUsage[]>;
-  /** Calls `onEvent` whenever a task starts, exits or runs out of memory; resolves when the stream ends. */
+  /** Calls `onEvent` whenever a task starts, exits, runs out of memory or is cleared away; resolves when the stream ends. */
   taskEvents(onEvent: (topic: string) => void, signal: AbortSignal): Promise<void>;
   close(): void;
 }
@@ -348,7 +348,9 @@ class GrpcCriClient implements CriClient {
     const subscribe = this.#events.Subscribe as (request: object) => ClientReadableStream<{ topic: string }>;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return resolve();
-      const stream = subscribe.call(this.#events, { filters: ['namespace==k8s.io,topic~="^/tasks/(start|exit|oom)"'] });
+      const stream = subscribe.call(this.#events, {
+        filters: ['namespace==k8s.io,topic~="^/tasks/(start|exit|oom|delete)"'],
+      });
       const cancel = (): void => stream.cancel();
       const finish = (error?: unknown): void => {
         signal.removeEventListener('abort', cancel);

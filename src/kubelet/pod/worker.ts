@@ -74,8 +74,11 @@ export class PodWorker {
     this.#pod = pod;
     this.#observed = { uid: this.uid, name: '', namespace: '', sandboxes: [], containers: [] };
     this.#signal = signal;
+    signal.addEventListener('abort', this.#stop, { once: true });
     this.wake();
   }
+
+  readonly #stop = (): void => this.#timer?.cancel();
 
   get pod(): Pod {
     return this.#pod;
@@ -438,6 +441,7 @@ export class PodWorker {
     await volumes.removeDirectory(this.uid);
     statuses.forget(this.uid);
     this.#cleared = true;
+    this.#signal.removeEventListener('abort', this.#stop);
     done(this.uid);
   }
 }
