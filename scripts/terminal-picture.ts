@@ -21,12 +21,12 @@ for (const command of commands) {
   for (const line of result.stdout.trimEnd().split('\n')) lines.push({ text: line.slice(0, COLUMNS), prompt: false });
 }
 
-const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+const xml = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 const width = Math.ceil(COLUMNS * CHAR_PX + 32);
 const height = lines.length * LINE_PX + 40;
 const rows = lines.map(({ text, prompt }, i) => {
   const fill = prompt ? '#7ee787' : '#e6edf3';
-  return `<text x="16" y="${32 + i * LINE_PX}" fill="${fill}" xml:space="preserve">${escape(text)}</text>`;
+  return `<text x="16" y="${32 + i * LINE_PX}" fill="${fill}" xml:space="preserve">${xml(text)}</text>`;
 });
 writeFileSync(
   out,
