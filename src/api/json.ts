@@ -10,12 +10,34 @@ declare global {
 
 /** A run of digits that may hold an integer that a double cannot. */
 const LONG_NUMBER = /\d{16}/;
-const INTEGER = /^-?\d+$/;
+/** Longer ones are no integer of any type: making bigints of them takes time that grows faster than the text. */
+const INTEGER = /^-?\d{1,40}$/;
+
+/**
+ * Levels that a value may nest. Upstream stops at 10,000, which functions that walk a value cannot do on a JavaScript stack:
+ * what is stored must be safe to walk from anywhere.
+ */
+export const MAX_JSON_DEPTH = 1000;
+const TOO_DEEP = 'exceeded max depth';
 
 /** Parses JSON text (RFC 8259). Throws SyntaxError. Of duplicate keys the last one counts (see duplicateKeys). */
 export function parseJson(source: string | Buffer): Json {
   const text = typeof source === 'string' ? source : source.toString('utf8');
-  return LONG_NUMBER.test(text) ? (JSON.parse(text, exact) as Json) : (JSON.parse(text) as Json);
+  if (!LONG_NUMBER.test(text)) return JSON.parse(text) as Json;
+  try {
+    return JSON.parse(text, exact) as Json;
+  } catch (error) {
+    // A reviver walks the value, on the stack.
+    throw error instanceof RangeError ? new SyntaxError(TOO_DEEP, { cause: error }) : error;
+  }
+}
+
+/** Throws SyntaxError for a value that nests deeper than MAX_JSON_DEPTH. */
+export function checkDepth(value: unknown, depth = 0): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (depth >= MAX_JSON_DEPTH) throw new SyntaxError(TOO_DEEP);
+  if (Array.isArray(value)) for (const item of value) checkDepth(item, depth + 1);
+  else for (const key in value) checkDepth((value as { [key: string]: unknown })[key], depth + 1);
 }
 
 /** Writes a value as JSON, bigints as plain integers. Undefined members are left out. */
@@ -82,7 +104,8 @@ function exact(_key: string, value: unknown, context?: { source?: string }): unk
 
 /**
  * Paths of members that occur twice in one object (`spec.containers[0].name`), in order of occurrence. `value` is what the
- * text parsed to: when it has as many members as the text there is no duplicate, and the text is not read further.
+ * text parsed to: when it has as many members as the text there is no duplicate, and the text is not read further. Throws
+ * SyntaxError when either nests deeper than MAX_JSON_DEPTH.
  */
 export function duplicateKeys(text: string, value: unknown): string[] {
   if (countColons(text) === countMembers(value)) return [];
@@ -100,14 +123,15 @@ function countColons(text: string): number {
   return count;
 }
 
-function countMembers(value: unknown): number {
+function countMembers(value: unknown, depth = 0): number {
   if (typeof value !== 'object' || value === null) return 0;
+  if (depth >= MAX_JSON_DEPTH) throw new SyntaxError(TOO_DEEP);
   let count = 0;
   if (Array.isArray(value)) {
-    for (const item of value) count += countMembers(item);
+    for (const item of value) count += countMembers(item, depth + 1);
     return count;
   }
-  for (const key in value) count += 1 + countMembers((value as { [key: string]: unknown })[key]);
+  for (const key in value) count += 1 + countMembers((value as { [key: string]: unknown })[key], depth + 1);
   return count;
 }
 
@@ -128,6 +152,7 @@ class DuplicateFinder {
   readonly #text: string;
   readonly #found = new Set<string>();
   #at = 0;
+  #depth = 0;
 
   constructor(text: string) {
     this.#text = text;
@@ -141,10 +166,12 @@ class DuplicateFinder {
   #value(path: string): void {
     this.#space();
     const c = this.#text[this.#at];
+    if (++this.#depth > MAX_JSON_DEPTH) throw new SyntaxError(TOO_DEEP);
     if (c === '{') this.#object(path);
     else if (c === '[') this.#array(path);
     else if (c === '"') this.#at = endOfString(this.#text, this.#at) + 1;
     else while (this.#at < this.#text.length && !/[,\]}\s]/.test(this.#text[this.#at]!)) this.#at++;
+    this.#depth--;
     this.#space();
   }
 

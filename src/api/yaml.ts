@@ -3,7 +3,7 @@
 import type { Node, Pair, Scalar, YAMLMap, YAMLSeq } from 'yaml';
 import { Document, isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Json } from './generated/types.ts';
-import { parseJson, setMember } from './json.ts';
+import { MAX_JSON_DEPTH, parseJson, setMember } from './json.ts';
 
 /** Text that is no YAML, or YAML that has no JSON form. */
 export class YamlError extends Error {
@@ -12,6 +12,8 @@ export class YamlError extends Error {
 
 /** Nodes that the aliases of one document may expand to. */
 const ALIASED_LIMIT = 400_000;
+/** Characters of scalars that they may expand to: one long text can be meant very often. */
+const ALIASED_CHARACTERS_LIMIT = 10 * 1024 * 1024;
 
 /**
  * The value of a text of one document; of an empty text, null. Keys that occur twice are written to `problems` when it is
@@ -75,7 +77,11 @@ class Reader {
   readonly #problems: string[] | undefined;
   /** Aliases being expanded: an anchor that holds itself has no JSON form. */
   readonly #open = new Set<unknown>();
+  /** Anchors so far, in the order of the text: an alias means the last one before it. */
+  readonly #anchors = new Map<string, Node>();
   #aliased = 0;
+  #aliasedCharacters = 0;
+  #depth = 0;
 
   constructor(document: Document.Parsed, lines: LineCounter, problems: string[] | undefined) {
     this.#document = document;
@@ -90,18 +96,32 @@ class Reader {
   }
 
   #value(node: Node | null): Json {
-    if (this.#open.size > 0 && ++this.#aliased > ALIASED_LIMIT)
-      throw new YamlError('yaml: document contains excessive aliasing');
     if (node === null) return null;
+    if (this.#open.size > 0) this.#countAliased(node);
+    else if (!isAlias(node) && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
     if (isScalar(node)) return scalarValue(node);
+    if (++this.#depth > MAX_JSON_DEPTH) throw new YamlError('yaml: exceeded max depth');
+    const value = this.#collection(node);
+    this.#depth--;
+    return value;
+  }
+
+  #countAliased(node: Node): void {
+    if (isScalar(node)) this.#aliasedCharacters += String(node.value ?? '').length;
+    if (++this.#aliased > ALIASED_LIMIT || this.#aliasedCharacters > ALIASED_CHARACTERS_LIMIT)
+      throw new YamlError('yaml: document contains excessive aliasing');
+  }
+
+  #collection(node: Node): Json {
     if (isSeq(node)) return (node as YAMLSeq<Node>).items.map((item) => this.#value(item));
     if (isMap(node)) return this.#map(node as YAMLMap<Node, Node | null>);
     if (!isAlias(node)) throw new YamlError('yaml: unexpected node');
-    const target = node.resolve(this.#document);
+    // The parser's own resolve() reads the whole document for each alias.
+    const target = this.#anchors.get(node.source);
     if (!target) throw new YamlError(`yaml: unknown anchor '${node.source}' referenced`);
     if (this.#open.has(target)) throw new YamlError(`yaml: anchor '${node.source}' value contains itself`);
     this.#open.add(target);
-    const value = this.#value(target as Node);
+    const value = this.#value(target);
     this.#open.delete(target);
     return value;
   }
@@ -161,6 +181,8 @@ const DECIMAL = /^[-+]?(?:0|[1-9][0-9]*)$/;
 const BASED = /^([-+]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|0o?([0-7]+))$/;
 const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/;
 const NOT_FINITE = /^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
+/** Longer words that look like numbers are taken for text. */
+const MAX_NUMBER_CHARACTERS = 400;
 const INT64_MIN = -(2n ** 63n);
 const UINT64_MAX = 2n ** 64n - 1n;
 
@@ -181,6 +203,7 @@ function plainValue(word: string): Json {
   if (!/^[-+.0-9]/.test(word)) return word;
   if (NOT_FINITE.test(word)) throw new YamlError(`json: unsupported value: ${word}`);
   const plain = word.replaceAll('_', '');
+  if (plain.length > MAX_NUMBER_CHARACTERS) return word;
   if (DECIMAL.test(plain)) return integer(BigInt(plain.startsWith('+') ? plain.slice(1) : plain));
   const based = BASED.exec(plain);
   if (based) {

@@ -29,12 +29,15 @@ const NANO = -9;
 const MAX_BINARY = 2n ** 63n - 1n;
 /** Larger exponents are refused: no resource needs them, and arithmetic with them would not end. */
 const MAX_EXPONENT = 1000;
+/** Longer texts are refused: arithmetic with so many digits would take long, and no quantity has them. */
+const MAX_TEXT = 1000;
 /** Texts whose results are kept. At the limit everything is forgotten. */
 const CACHE_LIMIT = 10_000;
 
 /** Throws QuantityError. Fractions below one nano are rounded away from zero; binary values are capped at 2^63-1. */
 export function parseQuantity(text: string): Quantity {
   if (text === '') throw new QuantityError(FORMAT_WRONG);
+  if (text.length > MAX_TEXT) throw new QuantityError(NUMERIC_WRONG);
   const match = SHAPE.exec(text);
   if (!match) throw new QuantityError(FORMAT_WRONG);
   const [, sign, whole = '', fraction = '', suffix = ''] = match;

@@ -6,6 +6,9 @@ export const MAX_OPERATIONS = 10_000;
 /** What all copies of one patch may add to the document, in bytes of JSON. */
 export const MAX_COPIED_BYTES = 3 * 1024 * 1024;
 
+/** Elements of arrays that all insertions and removals of one patch may move. */
+export const MAX_MOVED_ELEMENTS = 50_000_000;
+
 type Members = { [key: string]: unknown };
 type Container = Members | unknown[];
 
@@ -67,6 +70,7 @@ class Target {
   /** Containers made by this patch: they may be changed. All others are shared with the document. */
   readonly #own = new Set<object>();
   #copiedBytes = 0;
+  #movedElements = 0;
 
   constructor(document: object) {
     this.root = document;
@@ -123,18 +127,28 @@ class Target {
       return;
     }
     const at = arrayIndex(key, container.length + 1, (why) => `error in ${verb} for path: '${path}': ${why}`, true);
+    this.#moves(container.length - at);
     container.splice(at, 0, value);
   }
 
   #remove({ container, key }: Place, path: string, verb: string): void {
     const failed = (why: string): string => `error in ${verb} for path: '${path}': ${why}`;
     if (Array.isArray(container)) {
-      container.splice(arrayIndex(key, container.length, failed), 1);
+      const at = arrayIndex(key, container.length, failed);
+      this.#moves(container.length - at);
+      container.splice(at, 1);
     } else if (Object.hasOwn(container, key)) {
       delete container[key];
     } else {
       throw new OperationError(failed(`Unable to remove nonexistent key: ${key}: ${MISSING}`));
     }
+  }
+
+  #moves(elements: number): void {
+    this.#movedElements += elements;
+    if (this.#movedElements <= MAX_MOVED_ELEMENTS) return;
+    const why = `the operations of the JSON patch move more than ${MAX_MOVED_ELEMENTS} array elements`;
+    throw new StatusError('RequestEntityTooLarge', `Request entity too large: ${why}`);
   }
 
   #replace(path: string, value: unknown): void {

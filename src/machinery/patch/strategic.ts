@@ -50,7 +50,7 @@ class Merge {
   }
 
   map(original: Members, patch: Members, code: string | undefined): Members {
-    if (DIRECTIVE in patch) return applyDirective(patch);
+    if (Object.hasOwn(patch, DIRECTIVE)) return applyDirective(patch);
     retainKeys(original, patch);
     this.#orderedLists(original, patch, code);
     for (const key of Object.keys(patch)) this.#member(original, key, patch[key], code);
@@ -88,7 +88,10 @@ class Merge {
   #list(original: unknown[], patch: unknown[], rule: Rule, deletes: boolean): unknown[] {
     if (original.length === 0 && patch.length === 0) return original;
     if (elementKind(original, patch) !== 'object') {
-      if (deletes) return original.filter((item) => !patch.includes(item));
+      if (deletes) {
+        const unwanted = new Set(patch);
+        return original.filter((item) => !unwanted.has(item));
+      }
       return mergedOrder([...new Set([...original, ...patch])], patch, original, undefined);
     }
     const key = rule.mergeKey;
@@ -100,11 +103,19 @@ class Merge {
   }
 
   #byKey(list: Members[], changes: readonly Members[], key: string, code: string | undefined): Members[] {
+    const places = new Map<unknown, number>();
+    list.forEach((item, i) => {
+      const value = item[key];
+      if (!places.has(value)) places.set(value, i);
+    });
     for (const change of changes) {
       const value = keyValue(change, key);
-      const at = list.findIndex((item) => item[key] === value);
-      if (at < 0) list.push(withoutDirectives(change) as Members);
-      else list[at] = this.map(list[at]!, { ...change }, code);
+      const at = places.get(value);
+      if (at !== undefined) list[at] = this.map(list[at]!, ownMembers(change), code);
+      else {
+        places.set(value, list.length);
+        list.push(withoutDirectives(change) as Members);
+      }
     }
     return list;
   }
@@ -123,7 +134,7 @@ class Merge {
       checkOrder(changes ?? [], order, rule.mergeKey);
       const merged = this.#mergedForOrder(before, changes, rule);
       delete patch[key];
-      if (merged) original[key] = mergedOrder(merged, order, before ?? [], rule.mergeKey);
+      if (merged) setMember(original, key, mergedOrder(merged, order, before ?? [], rule.mergeKey));
     }
   }
 
@@ -156,12 +167,19 @@ class Merge {
   }
 }
 
+/** A shallow copy, as a patch's own. */
+function ownMembers(change: Members): Members {
+  const copy: Members = {};
+  for (const key of Object.keys(change)) setMember(copy, key, change[key]);
+  return copy;
+}
+
 /** $patch in a map: replace keeps only what the patch holds, delete leaves an empty map. */
 function applyDirective(patch: Members): Members {
   const directive = patch[DIRECTIVE];
   if (directive === 'replace') {
-    const { [DIRECTIVE]: _, ...rest } = patch;
-    return withoutDirectives(rest) as Members;
+    delete patch[DIRECTIVE];
+    return withoutDirectives(patch) as Members;
   }
   if (directive === 'delete') return {};
   throw badPatchType(directive, patch);
@@ -169,15 +187,16 @@ function applyDirective(patch: Members): Members {
 
 /** $retainKeys: members of the original that it does not name are cleared; the patch must not set others. */
 function retainKeys(original: Members, patch: Members): void {
-  if (!(RETAIN_KEYS in patch)) return;
+  if (!Object.hasOwn(patch, RETAIN_KEYS)) return;
   const keys = patch[RETAIN_KEYS];
   delete patch[RETAIN_KEYS];
   if (!Array.isArray(keys)) throw badRequest(BAD_RETAIN_KEYS);
+  const retained = new Set<unknown>(keys);
   for (const [key, value] of Object.entries(patch)) {
     const directive = key.startsWith(DELETE_FROM) || key.startsWith(SET_ORDER);
-    if (value !== null && !directive && !keys.includes(key)) throw badRequest(BAD_RETAIN_KEYS);
+    if (value !== null && !directive && !retained.has(key)) throw badRequest(BAD_RETAIN_KEYS);
   }
-  for (const key of Object.keys(original)) if (!keys.includes(key)) delete original[key];
+  for (const key of Object.keys(original)) if (!retained.has(key)) delete original[key];
 }
 
 /** Takes items with $patch out of a list: deletions are done, a replacement empties the original. */
@@ -186,20 +205,18 @@ function specialElements(
   patch: readonly Members[],
   key: string,
 ): { kept: Members[]; changes: Members[] } {
-  let kept = [...original];
+  const deleted = new Set<unknown>();
   const changes: Members[] = [];
   let replace = false;
   for (const item of patch) {
     const directive = item[DIRECTIVE];
     if (directive === undefined) changes.push(item);
     else if (directive === 'replace') replace = true;
-    else if (directive === 'delete') {
-      const value = keyValue(item, key);
-      kept = kept.filter((other) => other[key] !== value);
-    } else if (directive === 'merge') throw badRequest('merging lists cannot yet be specified in the patch');
+    else if (directive === 'delete') deleted.add(keyValue(item, key));
+    else if (directive === 'merge') throw badRequest('merging lists cannot yet be specified in the patch');
     else throw badPatchType(directive, item);
   }
-  return replace ? { kept: [], changes } : { kept, changes };
+  return { kept: replace ? [] : original.filter((item) => !deleted.has(item[key])), changes };
 }
 
 /** The patch's items must come in the order that $setElementOrder gives, and be part of it. */
