@@ -16,7 +16,7 @@ import { ensureDnsService } from '../dns/dns.ts';
 import { isAbort } from '../lib/abort.ts';
 import type { Environment } from '../lib/environment.ts';
 import { runScheduler } from '../scheduler/scheduler.ts';
-import { runSimulatedNodes, type SimulatedNodes } from '../simulated/simulated-nodes.ts';
+import { runSimulatedNodes, type SimulatedNodes, type SimulatedNodesOptions } from '../simulated/simulated-nodes.ts';
 import type { Store } from '../store/contract.ts';
 
 export interface ControlPlaneOptions {
@@ -39,7 +39,7 @@ export interface ControlPlane {
   /** Informers over the watch cache, with the rights of the controller manager. */
   readonly informers: Informers;
   /** Adds simulated nodes; they end with the control plane. */
-  simulate(count: number): Promise<SimulatedNodes>;
+  simulate(nodes: number | SimulatedNodesOptions): Promise<SimulatedNodes>;
   /** Settles when everything has ended after the signal; rejects when a part failed. */
   readonly ended: Promise<void>;
 }
@@ -82,10 +82,14 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
     clientAs,
     informers,
     ended,
-    simulate: async (count) => {
+    simulate: async (wanted) => {
       const client = clientAs(API_SERVER_USER);
       const own = makeInformers({ client, tables, env });
-      const nodes = await runSimulatedNodes({ client, informers: own, env }, { count }, ends);
+      const nodes = await runSimulatedNodes(
+        { client, informers: own, env },
+        typeof wanted === 'number' ? { count: wanted } : wanted,
+        ends,
+      );
       simulations.push(nodes.done);
       return nodes;
     },

@@ -1,0 +1,357 @@
+// A cluster inside another program: a control plane over a store in memory, simulated nodes, and what a test wants to do with
+// them. Nothing of it is shared with another cluster of the process, and dispose() leaves nothing behind.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ResourceTypes } from '../api/generated/types.ts';
+import type { KubeObject } from '../api/object.ts';
+import { issue } from '../apiserver/auth/certificates.ts';
+import type { Client, ObjectReference, ResourceClient, ResourceCoordinates } from '../client/contract.ts';
+import { rowOfKey } from '../client/coordinates.ts';
+import { makeKubeconfig, printKubeconfig } from '../client/kubeconfig.ts';
+import { waitFor } from '../client/wait.ts';
+import { invariant } from '../lib/assert.ts';
+import type { Environment } from '../lib/environment.ts';
+import type { SimulatedNodes } from '../simulated/simulated-nodes.ts';
+import { openMemoryStore } from '../store/memory.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { applyManifest } from './manifests.ts';
+import { DEFAULTS } from './settings.ts';
+import { describeState, nameOf, testOf, type WaitCondition } from './wait-condition.ts';
+
+export interface ClusterOptions {
+  /** Names the context of the kubeconfig, and what leads in elections. Default "tsukube". */
+  readonly name?: string;
+  /** How many simulated nodes, or what they are like. Default 1. */
+  readonly nodes?: number | NodesOptions;
+  /** Default 0: any free port. */
+  readonly port?: number;
+  /** The address to listen on. Default 127.0.0.1. */
+  readonly address?: string;
+  /** "fast": failures of nodes are noticed in seconds, not in Kubernetes' own times. Default "default". */
+  readonly profile?: 'default' | 'fast';
+  /** Where documents and names go that name no namespace. Default "default". */
+  readonly namespace?: string;
+  /** Gives up starting; a cluster that runs is ended by dispose() alone. */
+  readonly signal?: AbortSignal;
+}
+
+export interface NodesOptions {
+  readonly count: number;
+  /** Nodes are called PREFIX-0, PREFIX-1 ... Default "node". */
+  readonly namePrefix?: string;
+  /** Default: 8 cpu, 32Gi memory, 100Gi ephemeral-storage, 110 pods. */
+  readonly capacity?: { readonly [resource: string]: string };
+  readonly labels?: { readonly [key: string]: string };
+  /** Nodes take turns in these zones. */
+  readonly zones?: readonly string[];
+  /** How long images take to pull and containers to start, and to stop after SIGTERM. Default 100 and 50. */
+  readonly startMs?: number;
+  readonly stopMs?: number;
+}
+
+/** Who a client or kubeconfig speaks as. A user in the group system:masters may do everything. */
+export interface ClusterUser {
+  readonly username: string;
+  /** Besides system:authenticated, which everyone is in. */
+  readonly groups?: readonly string[];
+}
+
+export interface WaitOptions {
+  /** Default 30,000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Which resource: a built-in one ("pods", "deployments.apps"), or any by its coordinates. */
+export type ResourceKey = keyof ResourceTypes | ResourceCoordinates;
+export type ObjectOf<K extends ResourceKey> = K extends keyof ResourceTypes ? ResourceTypes[K] : KubeObject;
+
+/** A client with everything but what only parts of the control plane need. */
+export type ClusterClient = Pick<Client, 'resource' | 'dynamic' | 'discover'>;
+
+/** The nodes that run nothing: they register, renew their leases, and say that their pods run. */
+export interface ClusterNodes {
+  /** Their names. */
+  list(): readonly string[];
+  /** Registers one more; resolves with its name, which is the next free one unless given. */
+  add(node?: { readonly name?: string; readonly labels?: { readonly [key: string]: string } }): Promise<string>;
+  /** Takes the node out of service and deletes its Node object. */
+  remove(name: string): Promise<void>;
+  /** The node falls silent: no lease, no status, its pods stand still. */
+  fail(name: string): void;
+  recover(name: string): void;
+}
+
+export interface EmbeddedCluster extends AsyncDisposable {
+  /** https://127.0.0.1:PORT */
+  readonly url: string;
+  /** A kubeconfig's text, for an administrator; its certificates are inside. */
+  readonly kubeconfig: string;
+  /** PEM of the authority that signed the server's certificate. */
+  readonly caCertificate: string;
+  /** An administrator's client. It calls the API server without a connection; objects that it returns are shared and readonly. */
+  readonly client: ClusterClient;
+  readonly nodes: ClusterNodes;
+  /** The kubeconfig as a file (mode 0600) that dispose() deletes; for kubectl, helm and programs. */
+  kubeconfigFile(): Promise<string>;
+  /** A kubeconfig for somebody with no rights but those that RBAC gives. */
+  kubeconfigFor(user: ClusterUser): string;
+  clientFor(user: ClusterUser): ClusterClient;
+  /**
+   * Brings every document of a manifest (YAML or JSON) into the cluster, in order: creates it, or sends it as a merge patch where
+   * it exists. Nothing is written when a document has unknown fields, an unknown kind or no name. Returns the objects.
+   */
+  apply(manifest: string): Promise<readonly KubeObject[]>;
+  /**
+   * Resolves with the object once the condition holds (WaitCondition), and rejects with WaitTimeoutError, which says in what state the
+   * object was seen last, or with the signal's reason. The name may be "namespace/name" and a reference.
+   */
+  waitFor<K extends ResourceKey>(
+    resource: K,
+    name: string | ObjectReference,
+    condition: 'delete',
+    options?: WaitOptions,
+  ): Promise<undefined>;
+  waitFor<K extends ResourceKey>(
+    resource: K,
+    name: string | ObjectReference,
+    condition: WaitCondition<ObjectOf<K>>,
+    options?: WaitOptions,
+  ): Promise<ObjectOf<K>>;
+  /** Ends everything, and resolves when nothing is left of it. Twice is harmless. Rejects when a part of the cluster had failed. */
+  dispose(): Promise<void>;
+}
+
+/** A wait took longer than it was given. */
+export class WaitTimeoutError extends Error {
+  override name = 'WaitTimeoutError';
+}
+
+const DEFAULT_WAIT_MS = 30_000;
+const CERTIFICATE_VALIDITY_MS = 365 * 86_400_000;
+const FIELD_MANAGER = 'tsukube-embedded';
+const ADMINISTRATOR: ClusterUser = { username: 'kubernetes-admin', groups: ['system:masters'] };
+
+/** Starts a cluster; resolves when it takes every request, pods in the default namespace too. */
+export async function startEmbeddedCluster(env: Environment, options: ClusterOptions = {}): Promise<EmbeddedCluster> {
+  const { signal, name = 'tsukube', port, address, profile = 'default' } = options;
+  signal?.throwIfAborted();
+  const stop = new AbortController();
+  const giveUp = (): void => stop.abort(signal?.reason);
+  signal?.addEventListener('abort', giveUp, { once: true });
+  const store = openMemoryStore({ clock: env.clock, log: env.log.child('store') });
+  let plane: ControlPlane | undefined;
+  try {
+    plane = await startControlPlane(
+      {
+        env,
+        store,
+        identity: name,
+        clusterCidr: DEFAULTS.clusterCidr,
+        profile,
+        apiServer: {
+          network: { cidr: DEFAULTS.serviceCidr, nodePorts: { first: 30000, last: 32767 } },
+          ...(port !== undefined && { port }),
+          ...(address !== undefined && { address }),
+        },
+      },
+      stop.signal,
+    );
+    const { nodes = 1 } = options;
+    const fleet = await plane.simulate(typeof nodes === 'number' ? { count: nodes } : nodes);
+    const cluster = new Embedded({ env, name, namespace: options.namespace ?? 'default', plane, fleet, stop }, () =>
+      store.close(),
+    );
+    await cluster.waitFor('serviceaccounts', 'default/default', 'create');
+    return cluster;
+  } catch (error) {
+    stop.abort(error);
+    await plane?.ended.catch(() => undefined);
+    await store.close();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+  }
+}
+
+interface Parts {
+  readonly env: Environment;
+  readonly name: string;
+  readonly namespace: string;
+  readonly plane: ControlPlane;
+  readonly fleet: SimulatedNodes;
+  readonly stop: AbortController;
+}
+
+class Embedded implements EmbeddedCluster {
+  readonly url: string;
+  readonly kubeconfig: string;
+  readonly caCertificate: string;
+  readonly client: Client;
+  readonly nodes: ClusterNodes;
+  readonly #parts: Parts;
+  readonly #closeStore: () => Promise<void>;
+  /** Aborts when the cluster ends, by itself or by dispose(). */
+  readonly #over = new AbortController();
+  readonly #ended: Promise<void>;
+  #directory: Promise<string> | undefined;
+  #disposed: Promise<void> | undefined;
+
+  constructor(parts: Parts, closeStore: () => Promise<void>) {
+    this.#parts = parts;
+    this.#closeStore = closeStore;
+    const { plane, fleet } = parts;
+    this.url = plane.apiServer.url;
+    this.caCertificate = plane.apiServer.caCertificate;
+    this.kubeconfig = this.kubeconfigFor(ADMINISTRATOR);
+    this.client = plane.clientAs(userInfo(ADMINISTRATOR));
+    this.nodes = nodesOf(fleet);
+    this.#ended = plane.ended;
+    plane.ended.catch((error: unknown) =>
+      this.#over.abort(new Error('a part of the cluster failed', { cause: error })),
+    );
+  }
+
+  kubeconfigFor(user: ClusterUser): string {
+    const { env, name, plane } = this.#parts;
+    const { ca, caCertificate } = plane.apiServer;
+    invariant(ca, 'an API server without certificates of its own makes an authority');
+    const { certificate, key } = issue(ca, {
+      commonName: user.username,
+      organizations: user.groups ?? [],
+      usages: ['client'],
+      nowMs: env.clock.now(),
+      validityMs: CERTIFICATE_VALIDITY_MS,
+      random: env.random,
+    });
+    const config = { name, user: user.username, server: this.url, ca: caCertificate, certificate, key };
+    return printKubeconfig(makeKubeconfig(config));
+  }
+
+  clientFor(user: ClusterUser): Client {
+    return this.#parts.plane.clientAs(userInfo(user));
+  }
+
+  async kubeconfigFile(): Promise<string> {
+    this.#over.signal.throwIfAborted();
+    this.#directory ??= this.#writeKubeconfig();
+    return join(await this.#directory, 'kubeconfig');
+  }
+
+  async #writeKubeconfig(): Promise<string> {
+    const directory = await mkdtemp(join(tmpdir(), 'tsukube-'));
+    await writeFile(join(directory, 'kubeconfig'), this.kubeconfig, { mode: 0o600 });
+    return directory;
+  }
+
+  apply(manifest: string): Promise<readonly KubeObject[]> {
+    const { plane, namespace } = this.#parts;
+    return applyManifest(
+      {
+        client: this.client,
+        tables: plane.tables,
+        namespace,
+        fieldManager: FIELD_MANAGER,
+        serviceAccount: (of, name) => this.waitFor('serviceaccounts', { namespace: of, name }, 'create'),
+        signal: this.#over.signal,
+      },
+      manifest,
+    );
+  }
+
+  // The overloads are EmbeddedCluster's.
+  async waitFor<K extends ResourceKey>(
+    resource: K,
+    name: string | ObjectReference,
+    condition: WaitCondition<ObjectOf<K>>,
+    options: WaitOptions = {},
+  ): Promise<never> {
+    const { clock } = this.#parts.env;
+    const { timeoutMs = DEFAULT_WAIT_MS, signal } = options;
+    const ref = this.#reference(resource, name);
+    const test = testOf(condition);
+    let last: ObjectOf<K> | undefined;
+    const look = (object: ObjectOf<K> | undefined): boolean => {
+      last = object;
+      return test(object);
+    };
+    const late = new AbortController();
+    const timer = clock.timer(timeoutMs, () => {
+      const what = `${resourceName(resource)} ${ref.namespace ? `${ref.namespace}/` : ''}${ref.name}`;
+      const message = `${what}: not ${nameOf(condition)} within ${timeoutMs / 1000} s; ${describeState(last)}`;
+      late.abort(new WaitTimeoutError(message));
+    });
+    const ends = AbortSignal.any([late.signal, this.#over.signal, ...(signal ? [signal] : [])]);
+    try {
+      return (await waitFor(this.#resource(resource), ref, look, { env: { clock }, signal: ends })) as never;
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  #resource<K extends ResourceKey>(key: K): ResourceClient<ObjectOf<K>> {
+    const found = typeof key === 'string' ? this.client.resource(key) : this.client.dynamic(key as ResourceCoordinates);
+    return found as unknown as ResourceClient<ObjectOf<K>>;
+  }
+
+  /** "name" lies in the cluster's default namespace, when the resource lies in any. */
+  #reference(resource: ResourceKey, name: string | ObjectReference): ObjectReference {
+    const { namespace: usual, plane } = this.#parts;
+    const slash = typeof name === 'string' ? name.indexOf('/') : -1;
+    const given =
+      typeof name !== 'string'
+        ? name
+        : { namespace: slash < 0 ? undefined : name.slice(0, slash), name: name.slice(slash + 1) };
+    const row = typeof resource === 'string' ? rowOfKey(plane.tables, resource) : resource;
+    return row.namespaced ? { namespace: given.namespace ?? usual, name: given.name } : { name: given.name };
+  }
+
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#end();
+    return this.#disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #end(): Promise<void> {
+    const reason = new Error('the cluster has been disposed of');
+    this.#over.abort(reason);
+    this.#parts.stop.abort(reason);
+    try {
+      await this.#ended;
+    } finally {
+      await this.#closeStore();
+      const directory = await this.#directory?.catch(() => undefined);
+      if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+    }
+  }
+}
+
+function userInfo({ username, groups = [] }: ClusterUser): { username: string; groups: readonly string[] } {
+  return { username, groups: [...groups, 'system:authenticated'] };
+}
+
+function resourceName(resource: ResourceKey): string {
+  if (typeof resource === 'string') return resource;
+  return resource.group === '' ? resource.resource : `${resource.resource}.${resource.group}`;
+}
+
+function nodesOf(fleet: SimulatedNodes): ClusterNodes {
+  const known = (name: string): string => {
+    const names = fleet.names();
+    if (!names.includes(name)) {
+      throw new Error(`there is no simulated node "${name}"; there are: ${names.join(', ') || 'none'}`);
+    }
+    return name;
+  };
+  return {
+    list: () => fleet.names(),
+    add: (node) => fleet.add(node),
+    remove: async (name) => fleet.remove(known(name)),
+    fail: (name) => fleet.fail(known(name)),
+    recover: (name) => fleet.recover(known(name)),
+  };
+}
