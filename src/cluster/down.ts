@@ -133,9 +133,9 @@ async function removeFiles(layout: Layout, kept: ReadonlySet<string>): Promise<v
   await rmdir(join(layout.root, '..')).catch(ignoreNotEmpty);
 }
 
-/** The folder that clusters share goes with the last of them. */
+/** The folder that clusters share goes with the last of them, unless it is another user's. */
 function ignoreNotEmpty(error: NodeJS.ErrnoException): void {
-  if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'EBUSY'].includes(error.code ?? '')) throw error;
+  if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'EBUSY', 'EACCES', 'EPERM'].includes(error.code ?? '')) throw error;
 }
 
 async function exists(path: string): Promise<boolean> {

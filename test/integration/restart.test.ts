@@ -1,49 +1,16 @@
 // What a cluster owes after its processes were killed: every acknowledged write, and watches that go on where they were.
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import type { HttpsClient } from '../../src/client/https.ts';
-import { BUNDLE, eventually, requireBuilt, run, TestCluster } from './harness.ts';
-import { leaked, traces } from './leaks.ts';
+import { killProcess, passingCluster, pidOf } from './crash.ts';
+import { BUNDLE, eventually, requireBuilt, run } from './harness.ts';
 import { adminClient, ResumingWatcher, WriteLoad } from './write-load.ts';
 
 const PORT = 9201;
 const KILLS = 20;
 
 requireBuilt();
-
-/** A cluster that is gone when the test ends, however it ends, and then has left nothing. */
-async function cluster(t: TestContext, name: string, simulated: boolean): Promise<TestCluster> {
-  const directory = await mkdtemp(join(tmpdir(), 'tsukube-restart-'));
-  const made = new TestCluster(name, directory);
-  const before = traces();
-  t.after(async () => {
-    const { code, stderr } = await run(process.execPath, [BUNDLE, 'down'], { env: made.env, timeoutMs: 120_000 });
-    // Nothing of a simulated cluster is outside its directory and its processes.
-    const left = leaked(before, traces()).filter((line) => !simulated || line.includes(directory));
-    const files = await readdir(directory);
-    await rm(directory, { recursive: true, force: true });
-    assert.equal(code, 0, stderr);
-    assert.deepEqual(left, []);
-    assert.deepEqual(files, ['user-kubeconfig']);
-  });
-  return made;
-}
-
-async function pidOf(of: TestCluster, file: string): Promise<number> {
-  return Number(await readFile(join(of.root, 'run', `${file}.pid`), 'utf8'));
-}
-
-/** Kills a component's process without warning; returns its id. */
-async function killProcess(of: TestCluster, component: string): Promise<number> {
-  const pid = await pidOf(of, component);
-  assert.ok(pid > 1);
-  process.kill(pid, 'SIGKILL');
-  return pid;
-}
 
 async function readyAgain(client: HttpsClient): Promise<void> {
   await eventually('the API server is ready', async () => {
@@ -58,7 +25,7 @@ function milliseconds(values: readonly number[]): string {
 }
 
 test(`kill -9 of the server ${KILLS} times under write load`, async (t) => {
-  const c = await cluster(t, 'restart-load', true);
+  const c = await passingCluster(t, 'restart-load', { simulated: true });
   await c.tsukube(['up', '--simulated', '2', '--port', String(PORT)]);
   const client = await adminClient(c);
   t.after(() => client.close());
@@ -96,12 +63,14 @@ test(`kill -9 of the server ${KILLS} times under write load`, async (t) => {
     load.checkHistory(watcher.seen);
   }
   const events = load.checkHistory(first!.seen);
-  t.diagnostic(`${load.acknowledged} writes acknowledged, ${load.unknown} unknown, ${events} events seen by each watch`);
+  t.diagnostic(
+    `${load.acknowledged} writes acknowledged, ${load.unknown} unknown, ${events} events seen by each watch`,
+  );
   t.diagnostic(`from kill to ready: ${milliseconds(outagesMs)}`);
 });
 
 test('up again, down and up again: nothing is lost, and what is in the way is named', async (t) => {
-  const c = await cluster(t, 'restart-up', true);
+  const c = await passingCluster(t, 'restart-up', { simulated: true });
   const busy = createServer();
   await new Promise<void>((resolve) => busy.listen(PORT, resolve));
   const refused = await run(process.execPath, [BUNDLE, 'up', '--simulated', '2', '--port', String(PORT)], {
