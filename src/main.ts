@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from './cli/cli.ts';
 import type { Host } from './cluster/host.ts';
+import { LOG_LEVELS, type LogLevel } from './lib/log.ts';
 import { realEnvironment } from './platform/environment.ts';
 
 const stop = new AbortController();
@@ -15,9 +16,15 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
+/** Components log what they do; commands that a person types speak for themselves. */
+function logLevel(): LogLevel {
+  const asked = LOG_LEVELS.find((level) => level === process.env.TSUKUBE_LOG);
+  return asked ?? (['server', 'agent'].includes(process.argv[2] ?? '') ? 'info' : 'warn');
+}
+
 const file = fileURLToPath(import.meta.url);
 const host: Host = {
-  env: realEnvironment((process.env.TSUKUBE_LOG as 'info' | undefined) ?? 'info'),
+  env: realEnvironment(logLevel()),
   environment: process.env,
   isRoot: process.getuid?.() === 0,
   platform: process.platform,

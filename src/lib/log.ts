@@ -12,12 +12,12 @@ export interface Log {
   child(component: string, fields?: LogFields): Log;
 }
 
-const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
-export type LogLevel = (typeof LEVELS)[number];
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** A log of one line an entry: time, level, component, message, key=value. */
 export function textLog(clock: Clock, write: (line: string) => void, level: LogLevel = 'info'): Log {
-  return new TextLog(clock, write, LEVELS.indexOf(level), 'tsukube', {});
+  return new TextLog(clock, write, LOG_LEVELS.indexOf(level), 'tsukube', {});
 }
 
 /** A log that keeps nothing. */
@@ -65,7 +65,7 @@ class TextLog implements Log {
   }
 
   #line(level: LogLevel, message: string, fields: LogFields = {}): void {
-    if (LEVELS.indexOf(level) < this.#minimum) return;
+    if (LOG_LEVELS.indexOf(level) < this.#minimum) return;
     const time = new Date(this.#clock.now()).toISOString();
     let line = `${time} ${level.toUpperCase().padEnd(5)} ${this.#component}: ${message}`;
     for (const [key, value] of Object.entries({ ...this.#fields, ...fields })) {
