@@ -501,6 +501,9 @@ test('OpenAPI v3 and v2 describe what kubectl asks for', async () => {
   const v2 = (await http2('GET', '/openapi/v2')).json;
   assert.ok(v2.definitions['io.k8s.api.core.v1.Pod']);
   assert.ok(v2.paths['/api/v1/namespaces/{namespace}/pods/{name}/log'].get);
+  const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+  const protobuf = await http2('GET', '/openapi/v2', { headers: { accept } });
+  assert.equal(protobuf.headers['content-type'], 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf');
 });
 
 test('version, health, metrics and the issuer’s documents', async () => {

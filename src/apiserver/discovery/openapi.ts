@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { apiVersionOf, type Tables } from '../../api/tables.ts';
 import { openApiOf } from './openapi-paths.ts';
-import { OPENAPI_2, OPENAPI_3 } from './openapi-schemas.ts';
+import { openApi2AsProtobuf } from './openapi-protobuf.ts';
+import { OPENAPI_2, OPENAPI_3, type Schema } from './openapi-schemas.ts';
 import { madeFromResources, type ServedVersion, servedGroups } from './served-groups.ts';
 
 const SECURITY = {
@@ -16,6 +17,8 @@ export interface OpenApi {
   document(path: string): { readonly hash: string; readonly body: Buffer } | undefined;
   /** The whole API as one OpenAPI v2 document. */
   version2(): Buffer;
+  /** The same in protobuf. */
+  version2Protobuf(): Buffer;
 }
 
 export function createOpenApi(tables: Tables, gitVersion: string): OpenApi {
@@ -28,8 +31,12 @@ export function createOpenApi(tables: Tables, gitVersion: string): OpenApi {
         versions.set(path, { served, hash: hashOf(gitVersion, served) });
       }
     }
-    return { versions, version2: undefined as Buffer | undefined };
+    return { versions, version2: undefined as Buffer | undefined, protobuf: undefined as Buffer | undefined };
   });
+  const version2 = (): Schema => {
+    const { paths, schemas } = openApiOf(tables, [...tables.resources()], OPENAPI_2);
+    return { swagger: '2.0', info, paths, definitions: schemas, securityDefinitions: SECURITY };
+  };
   return {
     index() {
       const paths = [...current().versions].map(([path, { hash }]) => {
@@ -49,12 +56,13 @@ export function createOpenApi(tables: Tables, gitVersion: string): OpenApi {
     },
     version2() {
       const state = current();
-      if (!state.version2) {
-        const { paths, schemas } = openApiOf(tables, [...tables.resources()], OPENAPI_2);
-        const document = { swagger: '2.0', info, paths, definitions: schemas, securityDefinitions: SECURITY };
-        state.version2 = Buffer.from(JSON.stringify(document));
-      }
+      state.version2 ??= Buffer.from(JSON.stringify(version2()));
       return state.version2;
+    },
+    version2Protobuf() {
+      const state = current();
+      state.protobuf ??= openApi2AsProtobuf(version2());
+      return state.protobuf;
     },
   };
 }

@@ -12,6 +12,7 @@ import type { Response } from '../http/response.ts';
 import { apiGroup, apiGroupList, apiResourceList, apiVersions, groupDiscoveryList } from './documents.ts';
 import { type HealthChecks, healthAnswer } from './health.ts';
 import { createOpenApi } from './openapi.ts';
+import { OPENAPI_2_PROTOBUF, OPENAPI_2_PROTOBUF_SENT } from './openapi-protobuf.ts';
 import { madeFromResources, servedGroups } from './served-groups.ts';
 import { VERSION } from './version.ts';
 
@@ -168,6 +169,10 @@ function openApiRoutes(tables: Tables): Route {
   return async (response, rest) => {
     const { exchange } = response;
     if (rest === 'v2') {
+      if (wantsProtobuf(exchange.header('accept'))) {
+        await response.sendBig(200, OPENAPI_2_PROTOBUF_SENT, { plain: openApi.version2Protobuf() });
+        return true;
+      }
       requireJson(exchange.header('accept'));
       await response.sendBig(200, JSON_TYPE, { plain: openApi.version2() });
       return true;
@@ -195,7 +200,16 @@ function openApiRoutes(tables: Tables): Route {
   };
 }
 
-/** Documents are served as JSON only. */
+/** Whether protobuf is named before JSON. */
+function wantsProtobuf(accept: string | undefined): boolean {
+  for (const { type } of parseMediaRanges(accept ?? '')) {
+    if (type === OPENAPI_2_PROTOBUF || type === OPENAPI_2_PROTOBUF_SENT) return true;
+    if (type === JSON_TYPE || type === '*/*') return false;
+  }
+  return false;
+}
+
+/** The other documents are served as JSON only. */
 function requireJson(accept: string | undefined): void {
   const ranges = parseMediaRanges(accept ?? '*/*');
   const json = ranges.some(({ type }) => type === '*/*' || type === 'application/*' || type === JSON_TYPE);
