@@ -1,8 +1,11 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
-import { readBody } from './body.ts';
+import { discardRest, readBody } from './body.ts';
 import { type BodySink, ClientGoneError, type Exchange, type ResponseHeaders } from './exchange.ts';
 import { StreamSink } from './stream-sink.ts';
+
+/** A client that is silent for so long amid a body, which is answered already, will not end it. */
+const UNREAD_BODY_TIMEOUT_MS = 30_000;
 
 /** An exchange on an HTTP/2 stream, on node's stream API: the compatibility API costs a quarter more. */
 export class Http2Exchange implements Exchange {
@@ -81,7 +84,8 @@ export class Http2Exchange implements Exchange {
     // An unread request body would hold the stream open.
     stream.resume();
     if (this.method === 'HEAD') stream.end();
-    else stream.end(body);
+    else if (length <= PIECE_BYTES) stream.end(body);
+    else sendInPieces(stream, typeof body === 'string' ? Buffer.from(body) : body);
   }
 
   stream(status: number, headers: ResponseHeaders): BodySink {
@@ -92,6 +96,25 @@ export class Http2Exchange implements Exchange {
       this.#answered = true;
     });
   }
+}
+
+/** What a stream holds of a large body at a time. */
+const PIECE_BYTES = 256 * 1024;
+
+/**
+ * Hands a large body over as the client reads it. All of it at once would count against the memory of the session, which
+ * then refuses the client's other requests: some dozens of large lists at a time on one connection are usual.
+ */
+function sendInPieces(stream: ServerHttp2Stream, body: Buffer): void {
+  let at = 0;
+  const more = (): void => {
+    if (stream.destroyed) return;
+    const piece = body.subarray(at, at + PIECE_BYTES);
+    at += PIECE_BYTES;
+    if (at >= body.length) stream.end(piece);
+    else stream.write(piece, more);
+  };
+  more();
 }
 
 /** respond() on a destroyed stream throws. */
