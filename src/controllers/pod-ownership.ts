@@ -58,7 +58,7 @@ function isActive(object: KubeObject): boolean {
   return !('spec' in object && 'status' in object && object.kind === 'Pod') || isPodActive(object as Pod);
 }
 
-interface OwnerKind {
+export interface OwnerKind {
   readonly apiVersion: string;
   readonly kind: string;
 }
@@ -70,7 +70,7 @@ export async function claim(
   owner: KubeObject,
   claims: Claims<KubeObject>,
   signal: AbortSignal,
-  resource: 'pods' | 'replicasets.apps' = 'pods',
+  resource: 'pods' | 'replicasets.apps' | 'controllerrevisions.apps' = 'pods',
 ): Promise<void> {
   const objects = client.resource(resource);
   const write = async (object: KubeObject, metadata: object): Promise<void> => {
@@ -95,6 +95,9 @@ async function isSuperseded(client: Client, kind: OwnerKind, owner: KubeObject, 
     ReplicaSet: 'replicasets.apps',
     ReplicationController: 'replicationcontrollers',
     Deployment: 'deployments.apps',
+    DaemonSet: 'daemonsets.apps',
+    StatefulSet: 'statefulsets.apps',
+    Job: 'jobs.batch',
   } as const;
   const resource = resources[kind.kind as keyof typeof resources];
   try {

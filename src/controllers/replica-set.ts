@@ -9,6 +9,7 @@ import { isPodActive, isPodReady, podCondition } from '../machinery/pods.ts';
 import type { Selector } from '../machinery/selector.ts';
 import { labelSelectorFromObject } from '../machinery/selector-parse.ts';
 import { isReason } from '../machinery/status.ts';
+import { createPods, deletePods, messageOf } from './pod-control.ts';
 import { byController, claim, decideClaims, ORPHANS, ownerKeys, podFromTemplate } from './pod-ownership.ts';
 import { type Controller, type ControllerContext, type Requeue, watch } from './runtime.ts';
 
@@ -217,18 +218,19 @@ async function reconcile(
   const pods = [...claims.kept, ...claims.adopt];
   const nowMs = ctx.env.clock.now();
   const decision = decideReplicas(object, pods, nowMs);
+  const control = { ctx, owner: object, expectations, signal };
   let failure: { reason: string; message: string } | undefined;
   let thrown: unknown;
   if (expectations.satisfied(key)) {
     try {
-      await createPods(kind, ctx, object, decision.create, expectations, signal);
-      failure = undefined;
+      const pod = podFromTemplate(kind, object, object.spec?.template as PodTemplateSpec);
+      await createPods(control, new Array<Pod>(decision.create).fill(pod));
     } catch (error) {
       thrown = error;
       failure = { reason: 'FailedCreate', message: messageOf(error) };
     }
     try {
-      await removePods(ctx, object, decision.remove, expectations, signal);
+      await deletePods(control, decision.remove);
     } catch (error) {
       thrown = error;
       failure = { reason: 'FailedDelete', message: messageOf(error) };
@@ -237,61 +239,6 @@ async function reconcile(
   await writeStatus(kind, ctx, object, replicaStatus(object, pods, failure, nowMs), signal);
   if (thrown !== undefined) throw thrown;
   return decision.availableInMs === undefined ? undefined : { requeueAfterMs: decision.availableInMs };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Creates in batches of 1, 2, 4 ... so that a template that is refused costs one request and not hundreds. */
-async function createPods(
-  kind: ReplicatingKind,
-  ctx: ControllerContext,
-  object: Replicating,
-  count: number,
-  expectations: Expectations<Pod>,
-  signal: AbortSignal,
-): Promise<void> {
-  const pod = podFromTemplate(kind, object, object.spec?.template as PodTemplateSpec);
-  let left = count;
-  for (let batch = 1; left > 0; batch *= 2) {
-    const size = Math.min(batch, left);
-    const results = await Promise.allSettled(
-      Array.from({ length: size }, async () => {
-        const created = await ctx.client.resource('pods').create(pod, { signal });
-        expectations.wrote(keyOf(object), created);
-        ctx.events.event(object, 'Normal', 'SuccessfulCreate', `Created pod: ${created.metadata.name}`);
-      }),
-    );
-    left -= size;
-    const failed = results.find((r) => r.status === 'rejected');
-    if (!failed) continue;
-    // A namespace that is going away refuses every pod: nothing to report, nothing to retry.
-    if (isReason(failed.reason, 'Forbidden') && /being terminated/.test(failed.reason.message)) return;
-    ctx.events.event(object, 'Warning', 'FailedCreate', `Error creating: ${messageOf(failed.reason)}`);
-    throw failed.reason;
-  }
-}
-
-async function removePods(
-  ctx: ControllerContext,
-  object: Replicating,
-  pods: readonly Pod[],
-  expectations: Expectations<Pod>,
-  signal: AbortSignal,
-): Promise<void> {
-  const results = await Promise.allSettled(
-    pods.map(async (pod) => {
-      const { namespace, name, uid } = pod.metadata;
-      await ctx.client.resource('pods').delete({ namespace, name }, { preconditions: { uid: uid! }, signal });
-      expectations.deleting(keyOf(object), pod);
-      ctx.events.event(object, 'Normal', 'SuccessfulDelete', `Deleted pod: ${name}`);
-    }),
-  );
-  const failed = results.find((r) => r.status === 'rejected' && !isReason(r.reason, 'NotFound', 'Conflict'));
-  if (failed?.status !== 'rejected') return;
-  ctx.events.event(object, 'Warning', 'FailedDelete', `Error deleting: ${messageOf(failed.reason)}`);
-  throw failed.reason;
 }
 
 async function writeStatus(

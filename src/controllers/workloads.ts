@@ -1,3 +1,4 @@
+import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
 import { endpointsController } from './endpoints.ts';
@@ -10,6 +11,7 @@ export function workloadControllers(): readonly Controller[] {
     replicaSetController(),
     replicationController(),
     deploymentController(),
+    daemonSetController(),
     endpointSliceController(),
     endpointsController(),
   ];
