@@ -1,5 +1,6 @@
 // The package as a library. Beside main.ts the only place where the real clock, randomness and output come in.
-import { type ClusterOptions, type EmbeddedCluster, startEmbeddedCluster } from './cluster/embedded-cluster.ts';
+import { startEmbeddedCluster } from './cluster/embedded-cluster.ts';
+import type { ClusterOptions, EmbeddedCluster } from './cluster/embedded-contract.ts';
 import { realEnvironment } from './platform/environment.ts';
 
 export type * from './api/generated/types.ts';
@@ -28,7 +29,7 @@ export {
   type ResourceKey,
   type WaitOptions,
   WaitTimeoutError,
-} from './cluster/embedded-cluster.ts';
+} from './cluster/embedded-contract.ts';
 export type { WaitCondition } from './cluster/wait-condition.ts';
 export { isReason, StatusError } from './machinery/status.ts';
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The only place where the real clock, randomness, sockets, disks and processes come in.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

