@@ -4,7 +4,7 @@
 // empty are one thing, as they are in Go. What cannot be absent in Go (a struct that is no pointer, a number that is always
 // written) is present. Leaves are in canonical form.
 import { badRequest } from '../machinery/status.ts';
-import { duplicateKeys, parseJson, setMember } from './json.ts';
+import { duplicateKeys, MAX_JSON_DEPTH, parseJson, setMember } from './json.ts';
 import { canonicalLeaf, jsonKind, LeafError, milliQuantity, TypeMismatch } from './leaves.ts';
 import type { Draft, KubeObject } from './object.ts';
 import { type Node, type Plan, type PlannedField, planOf } from './plan.ts';
@@ -115,6 +115,7 @@ class Decoding {
   }
 
   struct(plan: Plan, value: Members): Members {
+    if (this.#path.length > MAX_JSON_DEPTH) throw new LeafError('json: exceeded max depth');
     let dropped = false;
     for (const key in value) {
       const field = plan.byName.get(key);

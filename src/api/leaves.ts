@@ -1,6 +1,7 @@
 // Leaf values: what Go's JSON decoding accepts for each type, brought to the form in which they are written.
 import { canonicalQuantity, formatQuantity, parseQuantity, QuantityError, roundUp } from '../machinery/quantity.ts';
 import { canonicalMicroTime, canonicalTime, durationNs, formatDuration } from '../machinery/time.ts';
+import { checkDepth } from './json.ts';
 import type { Shape } from './plan.ts';
 
 /** A value of the wrong JSON type; the walker adds where it was found. */
@@ -56,23 +57,34 @@ export function canonicalLeaf(shape: Shape, value: unknown): unknown {
       if (typeof value === 'bigint' && value >= -INT64_LIMIT && value < INT64_LIMIT) return value;
       throw new TypeMismatch(jsonKind(value, true));
     case 'double':
-      if (typeof value === 'number') return value;
+      if (typeof value === 'number' && Number.isFinite(value)) return value;
       if (typeof value === 'bigint') return Number(value);
+      if (typeof value === 'number') throw new TypeMismatch(jsonKind(value, true));
       break;
     case 'bytes':
       if (typeof value === 'string') return checkedBase64(value);
       break;
     case 'fieldsv1':
-      if (jsonKind(value) === 'object') return value;
+      if (jsonKind(value) === 'object') return shallowEnough(value);
       break;
     case 'rawext':
     case 'json':
     case 'any':
-      return value;
+      return shallowEnough(value);
     default:
       return canonicalText(shape, value);
   }
   throw new TypeMismatch(jsonKind(value));
+}
+
+/** What has no type of its own may be anything that can be walked. */
+function shallowEnough(value: unknown): unknown {
+  try {
+    checkDepth(value);
+  } catch (error) {
+    throw new LeafError(`json: ${(error as Error).message}`, { cause: error });
+  }
+  return value;
 }
 
 /** Leaves that decode themselves in Go: their errors name no field. */

@@ -1,5 +1,6 @@
 // Who asks: client certificate, bearer token (static or service account), nobody; then impersonation.
 import type { PeerCertificate } from 'node:tls';
+import { setMember } from '../../api/json.ts';
 import { forbidden, StatusError } from '../../machinery/status.ts';
 import type { Authorizer, UserInfo } from '../contract.ts';
 import {
@@ -131,7 +132,7 @@ export function impersonate(user: UserInfo, credentials: Credentials, authorizer
   const [uid] = credentials.headers('impersonate-uid');
   const extra: Record<string, string[]> = {};
   for (const name of names) {
-    if (name.startsWith(EXTRA)) extra[decodeExtra(name.slice(EXTRA.length))] = [...credentials.headers(name)];
+    if (name.startsWith(EXTRA)) setMember(extra, decodeExtra(name.slice(EXTRA.length)), [...credentials.headers(name)]);
   }
   const check = checker(user, authorizer);
   const account = splitServiceAccountUsername(username);

@@ -8,6 +8,17 @@ import { badRequest, StatusError } from '../../machinery/status.ts';
 import type { FieldValidation, Target } from '../contract.ts';
 import type { BodyEncoding } from './media.ts';
 
+/**
+ * YAML is read at some hundred kilobytes a second, in one go: larger texts would hold up everybody. JSON, which YAML is too,
+ * has no limit but that of every body.
+ */
+export const MAX_YAML_CHARACTERS = 256 * 1024;
+
+function yamlTooLarge(): StatusError {
+  const why = `limit is ${MAX_YAML_CHARACTERS} for YAML, larger objects are to be sent as JSON`;
+  return new StatusError('RequestEntityTooLarge', `Request entity too large: ${why}`);
+}
+
 /** The kind that a request's body must have. */
 export interface Expected {
   readonly group: string;
@@ -49,6 +60,7 @@ export async function parseBody(
   const text = body.toString('utf8');
   try {
     if (encoding === 'yaml') {
+      if (text.length > MAX_YAML_CHARACTERS && !/^\s*[{[]/.test(text)) throw yamlTooLarge();
       const { parseYaml } = await import('../../api/yaml.ts');
       return { value: parseYaml(text), problems: [] };
     }
@@ -56,6 +68,7 @@ export async function parseBody(
     const problems = duplicateKeys(text, value).map((path) => `duplicate field ${JSON.stringify(path)}`);
     return { value, problems };
   } catch (error) {
+    if (error instanceof StatusError) throw error;
     const why = `couldn't get version/kind; json parse error: ${(error as Error).message}`;
     throw unrecognized(expected.kind, why, body, error);
   }

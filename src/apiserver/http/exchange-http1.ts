@@ -1,7 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { readBody } from './body.ts';
+import { discardRest, readBody } from './body.ts';
 import { type BodySink, ClientGoneError, type Exchange, type ResponseHeaders } from './exchange.ts';
 import { valuesOf } from './exchange-http2.ts';
 import { StreamSink } from './stream-sink.ts';
@@ -81,13 +81,9 @@ export class Http1Exchange extends Http1Base implements Exchange {
     const response = this.#response;
     if (response.destroyed || response.headersSent) return;
     const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    response.writeHead(status, { ...headers, 'content-length': length } as never);
     // A body that was not read to its end would be taken for the next request.
-    const closing = this.#hasBody() && !this.incoming.complete && this.incoming.readableFlowing !== true;
-    response.writeHead(status, {
-      ...headers,
-      'content-length': length,
-      ...(closing && { connection: 'close' }),
-    } as never);
+    if (this.#hasBody() && !this.incoming.complete) discardRest(this.incoming, () => this.socket.destroy());
     if (this.method === 'HEAD') response.end();
     else response.end(body);
   }

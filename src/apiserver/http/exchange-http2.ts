@@ -81,11 +81,13 @@ export class Http2Exchange implements Exchange {
     this.#answered = true;
     const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     stream.respond({ ':status': status, ...headers, 'content-length': length } as never);
-    // An unread request body would hold the stream open.
-    stream.resume();
     if (this.method === 'HEAD') stream.end();
     else if (length <= PIECE_BYTES) stream.end(body);
     else sendInPieces(stream, typeof body === 'string' ? Buffer.from(body) : body);
+    if (stream.readableEnded) return;
+    stream.resume();
+    // An unread request body would hold the stream open, and one that never ends would hold it for ever.
+    if (!stream.endAfterHeaders) endUnreadBody(stream);
   }
 
   stream(status: number, headers: ResponseHeaders): BodySink {
@@ -96,6 +98,12 @@ export class Http2Exchange implements Exchange {
       this.#answered = true;
     });
   }
+}
+
+function endUnreadBody(stream: ServerHttp2Stream): void {
+  const end = (): void => stream.close(constants.NGHTTP2_NO_ERROR);
+  discardRest(stream, end);
+  stream.setTimeout(UNREAD_BODY_TIMEOUT_MS, end);
 }
 
 /** What a stream holds of a large body at a time. */

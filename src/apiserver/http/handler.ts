@@ -42,6 +42,11 @@ export interface HandlerOptions {
   readonly metrics: ApiServerMetrics;
 }
 
+const KNOWN_VERBS: ReadonlySet<string> = new Set([
+  ...['get', 'list', 'watch', 'create', 'update', 'patch', 'delete', 'deletecollection'],
+  ...['head', 'post', 'put', 'options'],
+]);
+
 /** Verbs whose body must not be read for one who may not do it. */
 const WRITES = ['create', 'update', 'patch', 'delete', 'deletecollection'];
 
@@ -69,7 +74,7 @@ export class Handler {
     const done = (): void => {
       if (!info || response.code === 0) return;
       const seconds = this.#isLongRunning(info, exchange) ? undefined : (env.clock.monotonic() - startMs) / 1000;
-      metrics.request(info, response.code, seconds);
+      metrics.request(this.#counted(info), response.code, seconds);
     };
     try {
       info = requestInfo(exchange.method, exchange.path, exchange.query);
@@ -79,7 +84,19 @@ export class Handler {
     }
     this.#serve(info, response)
       .catch((error: unknown) => this.#fail(error, response))
-      .finally(done);
+      .finally(done)
+      // Whatever goes wrong with one answer is nobody else's business.
+      .catch((error: unknown) => env.log.error('a request could not be ended', error, { path: exchange.path }));
+  }
+
+  /** What a request is counted as: names that are the client's own would make a metric each. */
+  #counted(info: RequestInfo): RequestInfo {
+    const { tables } = this.#options;
+    const row = info.isResource ? tables.resource(info.group, info.version, info.resource) : undefined;
+    const known = row && (info.subresource === '' || row.subresources.has(info.subresource));
+    const verb = KNOWN_VERBS.has(info.verb) ? info.verb : 'other';
+    if (known) return { ...info, verb };
+    return { ...info, verb, isResource: false, group: '', version: '', resource: '', subresource: '' };
   }
 
   async #fail(error: unknown, response: Response): Promise<void> {

@@ -84,12 +84,12 @@ function logs(lookups: ProxyLookups, agent: Agent): Connector {
 }
 
 /** Kubelet's query names for the options of exec and attach; logs keep theirs. */
-const STREAM_OPTIONS: { readonly [option: string]: string } = {
-  stdin: 'input',
-  stdout: 'output',
-  stderr: 'error',
-  tty: 'tty',
-};
+const STREAM_OPTIONS: ReadonlyMap<string, string> = new Map([
+  ['stdin', 'input'],
+  ['stdout', 'output'],
+  ['stderr', 'error'],
+  ['tty', 'tty'],
+]);
 
 async function kubeletDestination(
   lookups: ProxyLookups,
@@ -114,7 +114,7 @@ async function kubeletDestination(
 function kubeletQuery(path: string, query: URLSearchParams): URLSearchParams {
   const result = new URLSearchParams();
   for (const [key, value] of query) {
-    const option = STREAM_OPTIONS[key];
+    const option = STREAM_OPTIONS.get(key);
     if (key === 'container') continue;
     if (option === undefined || path === 'containerLogs') result.append(key, value);
     else if (value === 'true' || value === '1') result.set(option, '1');

@@ -30,7 +30,28 @@ export interface ListenerOptions {
   readonly port: number;
   readonly handle: (exchange: Exchange) => void;
   readonly log: Log;
+  readonly timeouts?: ListenerTimeouts;
 }
+
+/** How long a client may take. What is later is cut off. */
+export interface ListenerTimeouts {
+  /** For the TLS handshake, from the connection's beginning. */
+  readonly handshakeMs: number;
+  /** HTTP/1.1: for the head of a request, from its first byte or the connection's beginning. */
+  readonly headersMs: number;
+  /** HTTP/1.1: for the whole of a request, body included. Requests that are answered are given up much earlier. */
+  readonly requestMs: number;
+  /** For the next request on a connection that has none under way. */
+  readonly idleMs: number;
+}
+
+/** As upstream, where it has them: 32 s for the head. */
+export const DEFAULT_TIMEOUTS: ListenerTimeouts = {
+  handshakeMs: 10_000,
+  headersMs: 32_000,
+  requestMs: 300_000,
+  idleMs: 180_000,
+};
 
 export interface Listener {
   readonly address: string;
@@ -46,16 +67,27 @@ export const MAX_CONCURRENT_STREAMS = 1000;
 /** Connections beyond this are refused by closing them. */
 export const MAX_CONNECTIONS = 10_000;
 export const MAX_HEADER_BYTES = 64 * 1024;
-const KEEP_ALIVE_TIMEOUT_MS = 180_000;
+/** HTTP/2: header fields of a request. */
+const MAX_HEADER_FIELDS = 256;
+/** HTTP/2: streams that a client may open and reset at once, and then per second, before its connection is ended. */
+const STREAM_RESET_BURST = 1000;
+const STREAM_RESET_RATE = 33;
+/** A silent peer is asked whether it is still there after this long. */
+const TCP_KEEP_ALIVE_MS = 15_000;
+/** Slow requests are looked for at least this often. */
+const MAX_CHECK_INTERVAL_MS = 10_000;
 
 export async function listen(options: ListenerOptions): Promise<Listener> {
-  const { tls, handle, log } = options;
+  const { tls, handle, log, timeouts = DEFAULT_TIMEOUTS } = options;
   const connections = new Set<TLSSocket>();
   const sessions = new Set<ServerHttp2Session>();
 
   const http2 = createHttp2Server({
     settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
     maxSessionMemory: 64,
+    maxHeaderListPairs: MAX_HEADER_FIELDS,
+    streamResetBurst: STREAM_RESET_BURST,
+    streamResetRate: STREAM_RESET_RATE,
   });
   http2.on('stream', (stream, headers: IncomingHttpHeaders, _flags, rawHeaders: string[]) => {
     handle(new Http2Exchange(stream as ServerHttp2Stream, headers, rawHeaders));
@@ -63,13 +95,21 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   http2.on('session', (session) => {
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
+    endWhenIdle(session, timeouts.idleMs);
   });
   http2.on('sessionError', (error) => log.debug('HTTP/2 session failed', { error }));
 
-  const http1 = createHttpServer({ maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS });
+  const http1 = createHttpServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    keepAliveTimeout: timeouts.idleMs,
+    headersTimeout: timeouts.headersMs,
+    requestTimeout: timeouts.requestMs,
+    connectionsCheckingInterval: Math.min(timeouts.headersMs, MAX_CHECK_INTERVAL_MS),
+  });
+  // Slow requests are looked for from this event on; the server itself never listens: connections are handed to it.
+  http1.emit('listening');
   http1.on('request', (request, response) => handle(new Http1Exchange(request, response)));
   http1.on('upgrade', (request, socket, head) => handle(new UpgradeExchange(request, socket, head)));
-  http1.on('clientError', (_error, socket) => socket.destroy());
 
   const server = createTlsServer({
     ...serverCertificates(tls),
@@ -77,6 +117,9 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     requestCert: tls.clientCa !== undefined,
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
+    handshakeTimeout: timeouts.handshakeMs,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.on('secureConnection', (socket) => {
@@ -111,9 +154,22 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       stopAccepting();
       for (const session of sessions) session.destroy();
       for (const connection of connections) connection.destroy();
+      http1.close();
       await closed;
     },
   };
+}
+
+/** A session without streams and without a sign of life ends; watches may be as quiet as they like. */
+function endWhenIdle(session: ServerHttp2Session, idleMs: number): void {
+  let streams = 0;
+  session.on('stream', (stream) => {
+    streams++;
+    stream.once('close', () => streams--);
+  });
+  session.setTimeout(idleMs, () => {
+    if (streams === 0) session.close();
+  });
 }
 
 function serverCertificates(tls: TlsOptions) {

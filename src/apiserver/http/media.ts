@@ -18,13 +18,13 @@ export const YAML_TYPE = 'application/yaml';
 export const PROTOBUF_TYPE = 'application/vnd.kubernetes.protobuf';
 export const PLAIN_JSON: Accepted = { encoding: 'json', contentType: JSON_TYPE };
 
-const ENCODINGS: { readonly [type: string]: Encoding } = {
-  'application/json': 'json',
-  'application/yaml': 'yaml',
-  'text/yaml': 'yaml',
-  '*/*': 'json',
-  'application/*': 'json',
-};
+const ENCODINGS: ReadonlyMap<string, Encoding> = new Map([
+  ['application/json', 'json'],
+  ['application/yaml', 'yaml'],
+  ['text/yaml', 'yaml'],
+  ['*/*', 'json'],
+  ['application/*', 'json'],
+]);
 
 interface MediaRange {
   readonly type: string;
@@ -36,30 +36,32 @@ const known = new Map<string, Accepted | undefined>();
 /** Accept headers remembered; clients send few different ones. */
 const KNOWN_LIMIT = 256;
 
-/** The best representation that an Accept header allows. Throws NotAcceptable. */
-export function negotiate(accept: string | undefined): Accepted {
+/** The best representation that an Accept header allows; as a table only `printable` things. Throws NotAcceptable. */
+export function negotiate(accept: string | undefined, printable = true): Accepted {
   if (accept === undefined || accept === '' || accept === JSON_TYPE || accept === '*/*') return PLAIN_JSON;
   let chosen = known.get(accept);
   if (!chosen) {
-    chosen = choose(parseMediaRanges(accept));
+    chosen = choose(parseMediaRanges(accept), true);
     if (known.size >= KNOWN_LIMIT) known.clear();
     known.set(accept, chosen);
   }
+  if (chosen?.as === 'Table' && !printable) chosen = choose(parseMediaRanges(accept), false);
   if (!chosen) {
     throw new StatusError('NotAcceptable', `only the following media types are accepted: ${JSON_TYPE}, ${YAML_TYPE}`);
   }
   return chosen;
 }
 
-function choose(ranges: readonly MediaRange[]): Accepted | undefined {
+function choose(ranges: readonly MediaRange[], printable: boolean): Accepted | undefined {
   for (const { type, parameters } of ranges) {
-    const encoding = ENCODINGS[type];
+    const encoding = ENCODINGS.get(type);
     if (!encoding) continue;
     const contentType = encoding === 'json' ? JSON_TYPE : YAML_TYPE;
     const as = parameters.get('as');
     if (as === undefined) return { encoding, contentType };
     const metaVersion = parameters.get('v');
     if (parameters.get('g') !== 'meta.k8s.io' || (metaVersion !== 'v1' && metaVersion !== 'v1beta1')) continue;
+    if (as === 'Table' && !printable) continue;
     if (as === 'Table' || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList') {
       return { encoding, as, metaVersion, contentType };
     }
@@ -91,7 +93,7 @@ export function bodyEncoding(contentType: string | undefined): BodyEncoding {
   const type = mediaType(contentType);
   if (type === '' || type === JSON_TYPE) return 'json';
   if (type === PROTOBUF_TYPE) return 'protobuf';
-  const encoding = type.includes('*') ? undefined : ENCODINGS[type];
+  const encoding = type.includes('*') ? undefined : ENCODINGS.get(type);
   if (encoding) return encoding;
   throw unsupported([JSON_TYPE, YAML_TYPE, PROTOBUF_TYPE]);
 }

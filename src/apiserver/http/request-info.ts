@@ -17,14 +17,15 @@ export interface RequestInfo {
   readonly rest: string;
 }
 
-const VERBS: { readonly [method: string]: string } = {
-  POST: 'create',
-  GET: 'get',
-  HEAD: 'get',
-  PUT: 'update',
-  PATCH: 'patch',
-  DELETE: 'delete',
-};
+/** A map: over HTTP/2 a method may be any word, also the name of something that every object has. */
+const VERBS: ReadonlyMap<string, string> = new Map([
+  ['POST', 'create'],
+  ['GET', 'get'],
+  ['HEAD', 'get'],
+  ['PUT', 'update'],
+  ['PATCH', 'patch'],
+  ['DELETE', 'delete'],
+]);
 
 /** Subresources of a namespace: after /namespaces/x/ these are not resources within it. */
 const NAMESPACE_SUBRESOURCES = ['status', 'finalize'];
@@ -36,7 +37,7 @@ export function requestInfo(method: string, path: string, query: URLSearchParams
   if (!isResource) return nonResource(method, path);
   const [group, version] = grouped ? [decode(parts[1]!), decode(parts[2]!)] : ['', decode(parts[1]!)];
   let rest = parts.slice(grouped ? 3 : 2);
-  let verb = VERBS[method] ?? '';
+  let verb = VERBS.get(method) ?? '';
   const watchPrefix = rest[0] === 'watch';
   if (watchPrefix) {
     if (rest.length < 2) throw badRequest(`unable to determine kind and namespace from url, ${path}`);

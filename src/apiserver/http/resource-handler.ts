@@ -1,5 +1,6 @@
 // Requests for resources: from method and path to an operation of the pipeline, and its answer as bytes.
-import { isJsonObject, parseJson } from '../../api/json.ts';
+import { decode } from '../../api/codec.ts';
+import { checkDepth, isJsonObject, parseJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import type { Resource, Tables } from '../../api/tables.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -123,6 +124,7 @@ export class ResourceHandler {
   async #create(request: ResourceRequest): Promise<void> {
     const { ctx, target, response } = request;
     const options = writeOptions(response.exchange.query);
+    acceptedOfWrite(request);
     const body = await this.#body(request, options.fieldValidation);
     await this.#answer(request, await this.#options.api.create(ctx, target, body, options), 201);
   }
@@ -130,6 +132,7 @@ export class ResourceHandler {
   async #update(request: ResourceRequest): Promise<void> {
     const { ctx, target, response } = request;
     const options = writeOptions(response.exchange.query);
+    acceptedOfWrite(request);
     const body = await this.#body(request, options.fieldValidation);
     await this.#answer(request, await this.#options.api.update(ctx, target, body, options));
   }
@@ -140,6 +143,7 @@ export class ResourceHandler {
     const type = mediaType(exchange.header('content-type')) as PatchType;
     if (!PATCH_TYPES.includes(type)) throw unsupported(PATCH_TYPES);
     const options = writeOptions(exchange.query);
+    acceptedOfWrite(request);
     const apply = type === APPLY;
     const force = exchange.query.get('force');
     if (apply && options.fieldManager === undefined) {
@@ -185,7 +189,8 @@ export class ResourceHandler {
     if (!isJsonObject(value)) throw badRequest('the object provided is unrecognized (must be of type DeleteOptions)');
     const { kind = 'DeleteOptions' } = value as { kind?: unknown };
     if (kind !== 'DeleteOptions') throw badRequest(`${String(kind)} cannot be handled as a DeleteOptions`);
-    return value as { readonly [key: string]: unknown };
+    const { object } = decode(this.#options.tables, DELETE_OPTIONS.type, value, { fieldValidation: 'Ignore' });
+    return object as unknown as { readonly [key: string]: unknown };
   }
 
   async #body(
@@ -205,12 +210,9 @@ export class ResourceHandler {
     });
   }
 
-  async #answer(
-    { target, response }: ResourceRequest,
-    result: WriteResult,
-    code = result.created ? 201 : 200,
-  ): Promise<void> {
-    const accepted = negotiate(response.exchange.header('accept'));
+  async #answer(request: ResourceRequest, result: WriteResult, code = result.created ? 201 : 200): Promise<void> {
+    const { target, response } = request;
+    const accepted = acceptedOfWrite(request);
     const table = this.#table(target, accepted, response);
     response.send(code, accepted.contentType, await encodeObject(result.object, accepted, table));
   }
@@ -219,6 +221,14 @@ export class ResourceHandler {
     const include = accepted.as === 'Table' ? includeObject(response.exchange.query.get('includeObject')) : 'None';
     return { printer: this.#options.printer, resource: target.resource, accepted, include };
   }
+}
+
+/**
+ * How a write is answered; it is refused before anything is done when it cannot be. What can only be created is an answer to
+ * a question and has no columns: no table of it can be had.
+ */
+function acceptedOfWrite({ target, response }: ResourceRequest): Accepted {
+  return negotiate(response.exchange.header('accept'), target.resource.verbs.includes('get'));
 }
 
 const APPLY = 'application/apply-patch+yaml';
@@ -242,7 +252,9 @@ const DELETE_OPTIONS = {
 
 function parsePatch(bytes: Buffer): unknown {
   try {
-    return parseJson(bytes);
+    const patch = parseJson(bytes);
+    checkDepth(patch);
+    return patch;
   } catch (error) {
     throw badRequest(`error decoding patch: ${(error as Error).message}`, error);
   }

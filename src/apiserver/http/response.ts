@@ -10,8 +10,10 @@ import { type Accepted, negotiate, PLAIN_JSON } from './media.ts';
 
 /** Bodies above this are compressed for clients that take it, as upstream. */
 export const GZIP_THRESHOLD_BYTES = 128 * 1024;
-/** Warnings beyond this many are dropped. */
-const WARNING_LIMIT = 100;
+/** Characters that all warnings of an answer may have; upstream's limits, as clients limit headers. */
+const WARNINGS_LIMIT = 4096;
+/** When they have more, each is cut to so many, and what is then too much is left out. */
+const CUT_WARNING = 256;
 
 const compress = promisify(gzip);
 
@@ -29,7 +31,9 @@ export class Response {
   }
 
   warn(text: string): void {
-    if (this.#warnings.length < WARNING_LIMIT) this.#warnings.push(`299 - "${text.replace(/[\\"]/g, '\\$&')}"`);
+    this.#warnings.push(text.slice(0, WARNINGS_LIMIT + 1));
+    if (this.#warnings.length <= WARNINGS_LIMIT) return;
+    this.#warnings.length = WARNINGS_LIMIT;
   }
 
   headers(contentType: string): ResponseHeaders {
@@ -37,7 +41,7 @@ export class Response {
       'audit-id': this.#auditId,
       'cache-control': 'no-cache, private',
       'content-type': contentType,
-      ...(this.#warnings.length > 0 && { warning: this.#warnings.map(headerText) }),
+      ...(this.#warnings.length > 0 && { warning: warningHeaders(this.#warnings) }),
     };
   }
 
@@ -65,6 +69,17 @@ export class Response {
     const accepted = acceptedFor(this.exchange);
     this.send(refusal.code, accepted.contentType, await encodeValue(refusal.status, accepted), retryAfter(refusal));
   }
+}
+
+function warningHeaders(texts: readonly string[]): string[] {
+  const total = (list: readonly string[]): number => list.reduce((sum, text) => sum + text.length, 0);
+  const cut = total(texts) > WARNINGS_LIMIT ? texts.map((text) => text.slice(0, CUT_WARNING)) : texts;
+  let characters = 0;
+  const kept = cut.filter((text) => {
+    characters += text.length;
+    return characters <= WARNINGS_LIMIT;
+  });
+  return kept.map((text) => `299 - "${headerText(text).replace(/[\\"]/g, '\\$&')}"`);
 }
 
 function retryAfter(refusal: StatusError): ResponseHeaders {

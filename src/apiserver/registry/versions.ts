@@ -176,5 +176,6 @@ export function convert<T extends KubeObject>(object: T, from: Resource, to: Res
 
 /** The stored version's name of a field that a selector of `resource` names. */
 export function storedFieldName(resource: Resource, field: string): string {
-  return FIELD_NAMES[nameOf(resource)]?.[field] ?? field;
+  const names = FIELD_NAMES[nameOf(resource)];
+  return names && Object.hasOwn(names, field) ? names[field]! : field;
 }
