@@ -38,6 +38,7 @@ interface Machine {
   readonly containerd: ContainerdOptions;
   readonly socket: string;
   readonly client: Client;
+  readonly closeStore: () => Promise<void>;
   readonly tls: { key: string; cert: string; clientCa: string; clientKey: string; clientCert: string };
   kubelet: Kubelet;
   stop: AbortController;
@@ -58,7 +59,7 @@ before(async () => {
     directory,
     containerd,
     socket: join(directory, 'run', 'containerd.sock'),
-    client: await apiServer(),
+    ...(await apiServer()),
     tls: await certificates(directory),
     kubelet: undefined as unknown as Kubelet,
     stop: new AbortController(),
@@ -89,10 +90,11 @@ after(async () => {
       if (point?.startsWith(m.directory)) await run('umount', ['-l', point]).catch(() => undefined);
     }
     await rm(m.directory, { recursive: true, force: true });
+    await m.closeStore();
   }
 });
 
-async function apiServer(): Promise<Client> {
+async function apiServer(): Promise<Pick<Machine, 'client' | 'closeStore'>> {
   const tables = new Tables();
   const store = openMemoryStore({ clock: env.clock });
   const caches = await startCaches(store, tables, fieldsOf, env, forever.signal);
@@ -115,7 +117,7 @@ async function apiServer(): Promise<Client> {
   await client.resource('serviceaccounts').create({ metadata: { name: 'default', namespace: 'default' } });
   const ca = { metadata: { name: 'kube-root-ca.crt', namespace: 'default' }, data: { 'ca.crt': 'the cluster CA' } };
   await client.resource('configmaps').create(ca);
-  return client;
+  return { client, closeStore: () => store.close() };
 }
 
 async function startKubelet(): Promise<void> {

@@ -256,7 +256,7 @@ const HEALTH = {
 interface HealthClient {
   Check(
     request: { service: string },
-    options: { deadline: number },
+    options: object,
     done: (error: ServiceError | null, answer?: { status: string }) => void,
   ): { cancel(): void };
   close(): void;
@@ -276,29 +276,30 @@ function healthClient(address: string): HealthClient {
   return new healthConstructor(address, credentials.createInsecure());
 }
 
-function grpcProbe(host: string, port: number, service: string, context: HandlerContext): Promise<ProbeResult> {
+async function grpcProbe(host: string, port: number, service: string, context: HandlerContext): Promise<ProbeResult> {
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   const client = healthClient(address);
-  const seconds = context.timeoutMs / 1000;
-  return new Promise<ProbeResult>((resolve) => {
-    const deadline = context.clock.now() + context.timeoutMs;
-    const call = client.Check({ service }, { deadline }, (error, answer) => {
-      context.signal.removeEventListener('abort', cancel);
-      client.close();
-      if (!error) {
-        const serving = answer?.status === 'SERVING';
-        resolve(
-          serving ? success('service healthy') : failure(`service unhealthy (responded with "${answer?.status}")`),
-        );
-      } else if (error.code === grpcStatus.UNIMPLEMENTED) {
-        resolve(failure('this server does not implement the grpc health protocol (grpc.health.v1.Health)'));
-      } else if (error.code === grpcStatus.DEADLINE_EXCEEDED) {
-        resolve(failure(`timeout: health rpc did not complete within ${seconds}s`));
-      } else if (error.code === grpcStatus.UNAVAILABLE) {
-        resolve(failure(`timeout: failed to connect service "${address}" within ${seconds}s: ${error.details}`));
-      } else resolve(failure(`error: health rpc probe failed: ${error.details}`));
+  const within = `within ${context.timeoutMs / 1000}s`;
+  try {
+    const status = await withTimeout<string | undefined>(context, (signal, resolve, reject) => {
+      const call = client.Check({ service }, {}, (error, answer) => (error ? reject(error) : resolve(answer?.status)));
+      signal.addEventListener('abort', () => call.cancel(), { once: true });
     });
-    const cancel = (): void => call.cancel();
-    context.signal.addEventListener('abort', cancel, { once: true });
-  });
+    return status === 'SERVING'
+      ? success('service healthy')
+      : failure(`service unhealthy (responded with "${status}")`);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (error instanceof ProbeTimeout) return failure(`timeout: health rpc did not complete ${within}`);
+    const { code, details } = error as ServiceError;
+    if (code === grpcStatus.UNIMPLEMENTED) {
+      return failure('this server does not implement the grpc health protocol (grpc.health.v1.Health)');
+    }
+    if (code === grpcStatus.UNAVAILABLE) {
+      return failure(`timeout: failed to connect service "${address}" ${within}: ${details}`);
+    }
+    return failure(`error: health rpc probe failed: ${details}`);
+  } finally {
+    client.close();
+  }
 }

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pauseImageArchive } from '../pause-image.ts';
+import { credentialsFor, imageRegistry } from './credentials.ts';
+import { imagesToRemove } from './garbage.ts';
+
+test('registries of image names', () => {
+  assert.deepEqual(imageRegistry('nginx'), { host: 'docker.io', path: 'library/nginx' });
+  assert.deepEqual(imageRegistry('me/app:1'), { host: 'docker.io', path: 'me/app' });
+  assert.deepEqual(imageRegistry('localhost:5000/a/b@sha256:0'), { host: 'localhost:5000', path: 'a/b' });
+});
+
+test('credentials: the most specific entry first, wildcards, docker hub by any name, unreadable ones passed over', () => {
+  const secret = (auths: object, type = 'kubernetes.io/dockerconfigjson') => ({
+    metadata: { name: 's' },
+    type,
+    data: { '.dockerconfigjson': Buffer.from(JSON.stringify({ auths })).toString('base64') },
+  });
+  const auth = Buffer.from('user:pass:word').toString('base64');
+  const secrets = [
+    secret({ 'https://index.docker.io/v1/': { auth }, '*.example.com': { username: 'wild', password: 'w' } }),
+    secret({
+      'r.example.com/team': { username: 'team', password: 't' },
+      'r.example.com': { username: 'host', password: 'h' },
+    }),
+    { metadata: { name: 'broken' }, type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfigjson': 'e30x' } },
+  ];
+  const names = (image: string): (string | undefined)[] => credentialsFor(image, secrets).map((a) => a.username);
+  assert.deepEqual(names('r.example.com/team/app:1'), ['team', 'host', 'wild']);
+  assert.deepEqual(names('r.example.com/teams/app:1'), ['host', 'wild']);
+  assert.deepEqual(names('a.r.example.com/app'), []);
+  assert.deepEqual(credentialsFor('nginx', secrets), [
+    { serverAddress: 'https://index.docker.io/v1/', username: 'user', password: 'pass:word' },
+  ]);
+});
+
+test('images go in the order of their last use, as many as needed; never used ones, pinned ones and new ones stay as they must', () => {
+  const image = (id: string, more = {}) => ({
+    id,
+    repoTags: [],
+    repoDigests: [],
+    size: '100',
+    uid: null,
+    username: '',
+    pinned: false,
+    ...more,
+  });
+  const images = ['a', 'b', 'c', 'used', 'new'].map((id) => image(id)).concat(image('pinned', { pinned: true }));
+  const uses = new Map([
+    ['a', { firstSeenMs: 0, lastUsedMs: 50 }],
+    ['b', { firstSeenMs: 0, lastUsedMs: 10 }],
+    ['c', { firstSeenMs: 0, lastUsedMs: 90 }],
+    ['used', { firstSeenMs: 0, lastUsedMs: 0 }],
+    ['new', { firstSeenMs: 950, lastUsedMs: 0 }],
+    ['pinned', { firstSeenMs: 0, lastUsedMs: 0 }],
+  ]);
+  const chosen = (bytes: number): string[] =>
+    imagesToRemove(images, { inUse: new Set(['used']), uses, bytes, nowMs: 1000, minAgeMs: 100 }).map((i) => i.id);
+  assert.deepEqual(chosen(150), ['b', 'a']);
+  assert.deepEqual(chosen(10_000), ['b', 'a', 'c']);
+  assert.deepEqual(chosen(0), []);
+});
+
+test('the pause image is the same bytes every time, for each architecture', () => {
+  assert.deepEqual(pauseImageArchive('x64'), pauseImageArchive('x64'));
+  assert.notDeepEqual(pauseImageArchive('x64'), pauseImageArchive('arm64'));
+  assert.throws(() => pauseImageArchive('s390x'), /no pause program/);
+});
