@@ -4,6 +4,7 @@ import { endpointSliceController } from './endpoint-slice.ts';
 import { endpointsController } from './endpoints.ts';
 import { replicaSetController, replicationController } from './replica-set.ts';
 import type { Controller } from './runtime.ts';
+import { statefulSetController } from './stateful-set.ts';
 
 /** The controllers of workloads and services, made afresh for one run. */
 export function workloadControllers(): readonly Controller[] {
@@ -12,6 +13,7 @@ export function workloadControllers(): readonly Controller[] {
     replicationController(),
     deploymentController(),
     daemonSetController(),
+    statefulSetController(),
     endpointSliceController(),
     endpointsController(),
   ];
