@@ -71,6 +71,25 @@ describe('service accounts', () => {
     );
   });
 
+  test('a pod of a new namespace waits for its default account', async () => {
+    await registry.create('namespaces', { metadata: { name: 'fresh' } });
+    const made = registry.create('pods', pod('fresh', 'early')) as Promise<Pod>;
+    await registry.clock.advance(500);
+    await registry.create('serviceaccounts', { metadata: { namespace: 'fresh', name: 'default' } });
+    await registry.clock.advance(500);
+    assert.equal((await made).spec.serviceAccountName, 'default');
+  });
+
+  test('and is refused when the account does not come', async () => {
+    await registry.create('namespaces', { metadata: { name: 'forgotten' } });
+    const made = assert.rejects(
+      registry.create('pods', pod('forgotten', 'early')),
+      forbidden(/error looking up service account forgotten\/default: serviceaccount "default" not found$/),
+    );
+    await registry.clock.advance(2000);
+    await made;
+  });
+
   test('no token where none is wanted', async () => {
     const made = (await registry.create(
       'pods',

@@ -1,5 +1,6 @@
 import type { Container, Pod, ServiceAccount, Volume } from '../../api/generated/types.ts';
 import type { Draft } from '../../api/object.ts';
+import { sleep } from '../../lib/clock.ts';
 import { nameSuffix } from '../../lib/random.ts';
 import { forbidden, StatusError } from '../../machinery/status.ts';
 import type { AdmissionPlugin, AdmissionWorld } from './plugin.ts';
@@ -9,6 +10,10 @@ const VOLUME_PREFIX = 'kube-api-access-';
 const MOUNT_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** An hour and a little, so that kubelets renew before clients notice. */
 const TOKEN_SECONDS = 3607;
+/** A namespace's own account is made by a controller: pods of a new namespace wait for it, this often, this long. */
+const DEFAULT_ACCOUNT = 'default';
+const DEFAULT_ACCOUNT_ATTEMPTS = 10;
+const RETRY_MS = { least: 100, spread: 100 };
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
 /** Gives a pod its service account: name, token volume, image pull secrets. */
@@ -19,7 +24,7 @@ export const serviceAccount: AdmissionPlugin = {
   async admit(world, _request, object) {
     const pod = object as unknown as Draft<Pod>;
     if (pod.metadata.annotations?.[MIRROR_ANNOTATION] !== undefined) return checkMirror(pod as Pod);
-    pod.spec.serviceAccountName ||= 'default';
+    pod.spec.serviceAccountName ||= DEFAULT_ACCOUNT;
     pod.spec.serviceAccount = pod.spec.serviceAccountName;
     const account = await accountOf(world, pod as Pod);
     if (automounts(account, pod as Pod)) mountToken(pod, world);
@@ -44,12 +49,29 @@ function checkMirror(pod: Pod): void {
 async function accountOf(world: AdmissionWorld, pod: Pod): Promise<ServiceAccount> {
   const { namespace = '', name: podName } = pod.metadata;
   const name = pod.spec.serviceAccountName ?? '';
-  const account =
-    world.get('', 'serviceaccounts', namespace, name) ?? (await world.present('', 'serviceaccounts', namespace, name));
-  if (account) return account as ServiceAccount;
+  const account = await findAccount(world, namespace, name);
+  if (account) return account;
   const why = `error looking up service account ${namespace}/${name}: serviceaccount ${JSON.stringify(name)} not found`;
   const error = forbidden(PODS, podName, why);
   throw new StatusError('Forbidden', error.message, error.details);
+}
+
+async function findAccount(
+  world: AdmissionWorld,
+  namespace: string,
+  name: string,
+): Promise<ServiceAccount | undefined> {
+  const { clock, random } = world.env;
+  const cached = world.get('', 'serviceaccounts', namespace, name);
+  if (cached) return cached as ServiceAccount;
+  const attempts = name === DEFAULT_ACCOUNT ? DEFAULT_ACCOUNT_ATTEMPTS : 1;
+  const retryMs = RETRY_MS.least + random.next() * RETRY_MS.spread;
+  for (let attempt = 1; ; attempt++) {
+    const account = await world.present('', 'serviceaccounts', namespace, name);
+    if (account) return account as ServiceAccount;
+    if (attempt === attempts) return undefined;
+    await sleep(clock, retryMs, world.ctx.signal);
+  }
 }
 
 function automounts(account: ServiceAccount, pod: Pod): boolean {

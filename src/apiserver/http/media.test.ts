@@ -26,6 +26,15 @@ test('tables and partial metadata, as kubectl and controllers ask for them', () 
   assert.equal(negotiate('application/json;as=Table;v=v9;g=meta.k8s.io,application/json').as, undefined);
 });
 
+test('what has no columns is answered as it is, or not at all', () => {
+  const table = 'application/json;as=Table;v=v1;g=meta.k8s.io';
+  assert.equal(negotiate(`${table},application/json`, false).as, undefined);
+  assert.throws(
+    () => negotiate(table, false),
+    (e) => isReason(e, 'NotAcceptable'),
+  );
+});
+
 test('what cannot be sent or read is refused', () => {
   assert.throws(
     () => negotiate('application/vnd.kubernetes.protobuf'),
