@@ -38,10 +38,14 @@ async function lives(c: TestCluster): Promise<Record<string, unknown>> {
   );
 }
 
-async function workload(c: TestCluster): Promise<{ url: string; pods: string[] }> {
+async function loadImage(c: TestCluster): Promise<void> {
   const file = join(c.directory, 'web.tar');
   await must(process.execPath, [join(REPOSITORY, 'scripts', 'make-image.ts'), 'web', WEB_1, file]);
   await c.tsukube(['image', 'load', file]);
+}
+
+async function workload(c: TestCluster): Promise<{ url: string; pods: string[] }> {
+  await loadImage(c);
   await c.kubectl(['create', 'deployment', 'web', `--image=${WEB_1}`, '--replicas=2']);
   await c.kubectl(['expose', 'deployment', 'web', '--port=80', '--type=NodePort']);
   const count = 'i=0; while true; do echo $i; i=$((i+1)); sleep 0.1; done';
@@ -141,16 +145,17 @@ for (const split of [false, true]) {
       assert.equal(answer.alreadyRunning, true);
     });
     // The new agent looks after what the old one started.
-    await c.kubectl(['exec', 'counter', '--', 'kill', '-9', '-1']).catch(() => undefined);
-    await c.kubectl(['exec', pods.find((p) => p !== 'counter')!, '--', 'kill', '1']).catch(() => undefined);
+    const web = pods.find((pod) => pod !== 'counter')!;
+    await c.kubectl(['exec', web, '--', 'kill', '1']);
     await eventually('what ended is started again', async () => {
-      const { items } = await c.json<{ items: PodStatus[] }>(['get', 'pods']);
-      return items.some(
-        ({ status }) => status.containerStatuses?.[0]?.restartCount === 1 && status.containerStatuses[0].ready,
-      );
+      const { status } = await c.json<PodStatus>(['get', 'pod', web]);
+      const [container] = status.containerStatuses ?? [];
+      return container?.restartCount === 1 && container.ready;
     });
     await c.tsukube(['down', '--keep-data']);
     await c.tsukube(['up']);
+    // Objects are kept, images are not.
+    await loadImage(c);
     await eventually('the service answers again', () => fetchOnce(url));
   });
 }
