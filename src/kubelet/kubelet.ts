@@ -213,19 +213,6 @@ class NodeAgent {
       .relist(signal)
       .catch((error) => this.#env.log.warn('the runtime does not answer', { error: String(error) }));
 
-    const services = {
-      replaced: (list: readonly Service[]) => {
-        this.#services.clear();
-        for (const service of list) this.#services.set(service.metadata.uid!, service);
-      },
-      changed: (service: Service) => void this.#services.set(service.metadata.uid!, service),
-      deleted: (service: Service) => void this.#services.delete(service.metadata.uid!),
-    };
-    const pods = {
-      replaced: (list: readonly Pod[]) => this.#replacePods(list),
-      changed: (pod: Pod) => this.#upsert(pod),
-      deleted: (pod: Pod) => this.#workers.get(pod.metadata.uid!)?.remove(pod),
-    };
     const lease = {
       client,
       env: this.#env,
@@ -233,25 +220,11 @@ class NodeAgent {
       nodeUid: () => this.#node.uid,
       durationSeconds: this.#o.leaseDurationSeconds ?? 40,
     };
-    // Services first: a container that starts before they are known would lack their variables.
-    const servicesKnown = Promise.withResolvers<void>();
-    const serviceHandlers = {
-      ...services,
-      replaced: (list: readonly Service[]) => {
-        services.replaced(list);
-        servicesKnown.resolve();
-      },
-    };
-    const followPods = async (): Promise<void> => {
-      await Promise.race([servicesKnown.promise, new Promise<void>((resolve) => onAbort(signal, resolve))]);
-      await follow(client.resource('pods'), { fieldSelector: `spec.nodeName=${nodeName}` }, pods, this.#env, signal);
-    };
     const loops = [
       this.#node.run(signal),
       keepNodeLease(lease, signal),
       this.#pleg.run(signal),
-      follow(client.resource('services'), {}, serviceHandlers, this.#env, signal),
-      followPods(),
+      ...this.#follow(),
       this.#keepHouse(),
     ];
     const ended = Promise.allSettled(loops).then(async () => {
@@ -267,6 +240,33 @@ class NodeAgent {
         return node.ready;
       },
     };
+  }
+
+  /** Services first: a container that starts before they are known would lack their variables. */
+  #follow(): readonly Promise<void>[] {
+    const { client, nodeName } = this.#o;
+    const signal = this.#signal;
+    const servicesKnown = Promise.withResolvers<void>();
+    onAbort(signal, () => servicesKnown.resolve());
+    const services = {
+      replaced: (list: readonly Service[]) => {
+        this.#services.clear();
+        for (const service of list) this.#services.set(service.metadata.uid!, service);
+        servicesKnown.resolve();
+      },
+      changed: (service: Service) => void this.#services.set(service.metadata.uid!, service),
+      deleted: (service: Service) => void this.#services.delete(service.metadata.uid!),
+    };
+    const pods = {
+      replaced: (list: readonly Pod[]) => this.#replacePods(list),
+      changed: (pod: Pod) => this.#upsert(pod),
+      deleted: (pod: Pod) => this.#workers.get(pod.metadata.uid!)?.remove(pod),
+    };
+    const query = { fieldSelector: `spec.nodeName=${nodeName}` };
+    return [
+      follow(client.resource('services'), {}, services, this.#env, signal),
+      servicesKnown.promise.then(() => follow(client.resource('pods'), query, pods, this.#env, signal)),
+    ];
   }
 
   #makeNode(): NodeKeeper {

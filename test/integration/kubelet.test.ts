@@ -489,6 +489,43 @@ describe('kubelet with containerd', () => {
     await Promise.all(['no-image', 'no-config', 'no-command', 'too-big'].map(deletePod));
   });
 
+  test('memory limits, HTTP probes of the pod address, hooks, and what the runtime cannot do', async () => {
+    const grow = 'a=xxxxxxxx; while :; do a=$a$a; done';
+    await createPod('greedy', {
+      restartPolicy: 'Never',
+      containers: [{ name: 'c', command: ['/bin/sh', '-c', grow], resources: { limits: { memory: '24Mi' } } }],
+    });
+    await createPod('web', {
+      terminationGracePeriodSeconds: 5,
+      containers: [
+        {
+          name: 'c',
+          command: ['/bin/sh', '-c', 'trap "exit 0" TERM; httpd -p 8080 -h /etc; while :; do sleep 1; done'],
+          ports: [{ name: 'http', containerPort: 8080 }],
+          readinessProbe: { httpGet: { path: '/passwd', port: 'http' }, periodSeconds: 1 },
+          lifecycle: {
+            postStart: { exec: { command: ['touch', '/tmp/started'] } },
+            preStop: { exec: { command: ['/bin/sh', '-c', 'echo stopping > /proc/1/fd/1'] } },
+          },
+        },
+      ],
+    });
+    await createPod('private', { hostUsers: false, containers: [{ name: 'c', command: ['sleep', '9'] }] });
+    const greedy = await podWhen('greedy', 'ends', ended);
+    const end = greedy.status?.containerStatuses?.[0]?.state?.terminated;
+    assert.deepEqual([end?.exitCode, end?.reason], [137, 'OOMKilled']);
+    await podWhen('web', 'is ready', isReady);
+    await until('the refusal', async () => {
+      const refusal =
+        "Failed to create pod sandbox: can't set `spec.hostUsers: false`, runtime does not support user namespaces";
+      return (await events('private')).some((e) => e.reason === 'FailedCreatePodSandBox' && e.message === refusal);
+    });
+    assert.equal((await getPod('private'))?.status?.phase, 'Pending');
+    const following = ask('/containerLogs/default/web/c?follow=true');
+    await Promise.all([deletePod('web'), deletePod('greedy'), deletePod('private')]);
+    assert.match((await following).body, /stopping\n$/);
+  });
+
   test('a new kubelet takes up what runs; containerd killed, containers stay', async () => {
     await createPod('stays', { containers: [{ name: 'c', command: ['/bin/sh', '-c', 'while :; do sleep 1; done'] }] });
     await createPod('forgotten', {

@@ -1,5 +1,6 @@
 // A container's environment. Pure: what it refers to is looked up in a snapshot.
 import type { ConfigMap, Container, EnvVar, Secret } from '../../api/generated/types.ts';
+import { ownMember } from '../../api/json.ts';
 import { expandReferences } from './expand.ts';
 import { type FieldContext, FieldError, fieldValue, resourceValue } from './fields.ts';
 import type { EnvVariable } from './services.ts';
@@ -88,7 +89,7 @@ function variableValue(
     const { name = '', key, optional } = configMapKeyRef;
     const found = context.configMap(name);
     if (!found && !optional) throw new EnvironmentError(`configmap "${name}" not found`);
-    const text = found?.data?.[key];
+    const text = ownMember(found?.data, key);
     if (text !== undefined) return Buffer.from(text);
     if (optional) return undefined;
     throw new EnvironmentError(`couldn't find key ${key} in ConfigMap ${namespace}/${name}`);
@@ -97,7 +98,7 @@ function variableValue(
     const { name = '', key, optional } = secretKeyRef;
     const found = context.secret(name);
     if (!found && !optional) throw new EnvironmentError(`secret "${name}" not found`);
-    const text = found?.data?.[key];
+    const text = ownMember(found?.data, key);
     if (text !== undefined) return Buffer.from(text, 'base64');
     if (optional) return undefined;
     throw new EnvironmentError(`couldn't find key ${key} in Secret ${namespace}/${name}`);

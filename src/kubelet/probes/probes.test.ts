@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
+import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import type { ProbeHandler } from '../../api/generated/types.ts';
 import type { EventRecorder } from '../../client/event-recorder.ts';
 import { testEnvironment } from '../../client/test-cluster.ts';
@@ -75,6 +76,42 @@ test('what does not answer in time, or not at all, is a failure in upstream word
     (await ask({ grpc: { port: 1 } })).message,
     /^timeout: failed to connect service "127\.0\.0\.1:1" within 1s/,
   );
+});
+
+test('gRPC health, over the wire', async () => {
+  const grpc = new GrpcServer();
+  // HealthCheckRequest { service = 1 } and HealthCheckResponse { status = 1 } by hand: 1 is SERVING, 2 NOT_SERVING.
+  const method = {
+    path: '/grpc.health.v1.Health/Check',
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (request: string) => Buffer.from(request),
+    requestDeserialize: (bytes: Buffer) => bytes.subarray(2).toString(),
+    responseSerialize: (status: number) => Buffer.from([8, status]),
+    responseDeserialize: (bytes: Buffer) => bytes[1]!,
+  };
+  grpc.addService(
+    { Check: method },
+    {
+      Check: (call: { request: string }, done: (error: null, status: number) => void) =>
+        done(null, call.request === 'up' ? 1 : 2),
+    },
+  );
+  const bound = await new Promise<number>((resolve, reject) => {
+    grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, at) =>
+      error ? reject(error) : resolve(at),
+    );
+  });
+  try {
+    assert.deepEqual(await ask({ grpc: { port: bound, service: 'up' } }), {
+      outcome: 'success',
+      message: 'service healthy',
+    });
+    const down = await ask({ grpc: { port: bound, service: 'down' } });
+    assert.deepEqual(down, { outcome: 'failure', message: 'service unhealthy (responded with "NOT_SERVING")' });
+  } finally {
+    grpc.forceShutdown();
+  }
 });
 
 test('commands: exit codes, output, timeouts', async () => {
