@@ -1,4 +1,5 @@
 // Upstream's control plane as the peer: kube-apiserver, kube-controller-manager and kube-scheduler over one etcd.
+import { createPublicKey } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeKubeconfig, printKubeconfig } from '../../src/client/kubeconfig.ts';
@@ -28,6 +29,9 @@ export async function startPeer(options: {
     `--initial-cluster=default=${peer}`,
   ]);
   const key = (name: string): string => join(layout.pki, name);
+  // Upstream verifies by a file of public keys; it takes none out of a PKCS #8 private key.
+  const publicKey = createPublicKey(pki.serviceAccountKey).export({ type: 'spki', format: 'pem' });
+  await writeFile(key('sa.pub'), publicKey);
   const start = performance.now();
   const apiServer = await processes.start('kube-apiserver', join(binaries, 'kube-apiserver'), [
     `--etcd-servers=${etcd}`,
@@ -40,7 +44,7 @@ export async function startPeer(options: {
     `--client-ca-file=${key('ca.crt')}`,
     `--service-account-issuer=https://kubernetes.default.svc.${settings.clusterDomain}`,
     `--service-account-signing-key-file=${key('sa.key')}`,
-    `--service-account-key-file=${key('sa.key')}`,
+    `--service-account-key-file=${key('sa.pub')}`,
     `--service-cluster-ip-range=${settings.serviceCidr}`,
     '--authorization-mode=Node,RBAC',
     '--enable-admission-plugins=NodeRestriction',
