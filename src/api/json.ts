@@ -55,6 +55,11 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** A member that is the map's own: what every object inherits ("constructor") was sent by nobody. */
+export function ownMember<T>(map: { readonly [key: string]: T } | null | undefined, key: string): T | undefined {
+  return map && Object.hasOwn(map, key) ? map[key] : undefined;
+}
+
 /** Sets an own member, also one named __proto__, which plain assignment would take for the prototype. */
 export function setMember(object: { [key: string]: unknown }, key: string, value: unknown): void {
   if (key === '__proto__') {

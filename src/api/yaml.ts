@@ -13,6 +13,7 @@ export class YamlError extends Error {
 /** Nodes that the aliases of one document may expand to. */
 const ALIASED_LIMIT = 400_000;
 /** Characters of scalars that they may expand to: one long text can be meant very often. */
+const STACK_OVERFLOW = 'Maximum call stack size exceeded';
 const ALIASED_CHARACTERS_LIMIT = 10 * 1024 * 1024;
 
 /**
@@ -91,7 +92,10 @@ class Reader {
 
   read(): Json {
     const error = this.#document.errors[0];
-    if (error) throw new YamlError(`yaml: line ${this.#lines.linePos(error.pos[0]).line}: ${error.message}`);
+    if (error) {
+      const why = error.message.startsWith(STACK_OVERFLOW) ? 'exceeded max depth' : error.message;
+      throw new YamlError(`yaml: line ${this.#lines.linePos(error.pos[0]).line}: ${why}`);
+    }
     return this.#value(this.#document.contents);
   }
 

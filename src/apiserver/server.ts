@@ -26,7 +26,7 @@ import { discoveryPaths } from './discovery/paths.ts';
 import { Handler } from './http/handler.ts';
 import { type KubeletCredentials, kubeletAgent, kubeletConnectors } from './http/kubelet-proxy.ts';
 import { type InFlightLimits, MAX_MUTATING_IN_FLIGHT, MAX_READ_ONLY_IN_FLIGHT } from './http/limits.ts';
-import { listen, type TlsOptions } from './http/listener.ts';
+import { type ListenerTimeouts, listen, type TlsOptions } from './http/listener.ts';
 import { proxyConnectors, type ServiceProxyLookups } from './http/service-proxy.ts';
 import { apiServerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline.ts';
@@ -71,6 +71,8 @@ export interface ApiServerOptions {
   /** The API server's identity towards kubelets; absent: the authority made on the spot issues one. */
   readonly kubelet?: KubeletCredentials;
   readonly limits?: InFlightLimits;
+  /** How long clients may take over a connection. */
+  readonly timeouts?: ListenerTimeouts;
 }
 
 export interface ApiServer {
@@ -162,6 +164,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     port: options.port ?? 0,
     handle: (exchange) => handler.handle(exchange),
     log: env.log.child('apiserver'),
+    ...(options.timeouts && { timeouts: options.timeouts }),
   });
   state.port = listener.port;
   const close = async (): Promise<void> => {

@@ -1,5 +1,6 @@
 // Pod affinity terms and label selectors of pods, compiled (core/v1 PodAffinityTerm; KEP-3633 for matchLabelKeys).
 import type { LabelSelector, Pod, PodAffinityTerm } from '../api/generated/types.ts';
+import { ownMember } from '../api/json.ts';
 import type { Selector } from '../machinery/selector.ts';
 import { labelSelectorFromObject } from '../machinery/selector-parse.ts';
 
@@ -91,8 +92,8 @@ export function withPodLabels(
 ): LabelSelector | undefined {
   if (!selector) return undefined;
   const extra = [
-    ...(same ?? []).map((key) => ({ key, operator: 'In', value: labels?.[key] })),
-    ...(different ?? []).map((key) => ({ key, operator: 'NotIn', value: labels?.[key] })),
+    ...(same ?? []).map((key) => ({ key, operator: 'In', value: ownMember(labels, key) })),
+    ...(different ?? []).map((key) => ({ key, operator: 'NotIn', value: ownMember(labels, key) })),
   ].flatMap(({ key, operator, value }) => (value === undefined ? [] : [{ key, operator, values: [value] }]));
   if (extra.length === 0) return selector;
   return { ...selector, matchExpressions: [...(selector.matchExpressions ?? []), ...extra] };

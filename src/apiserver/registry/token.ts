@@ -62,7 +62,7 @@ function validate(request: TokenRequest, seconds: number): void {
   if (seconds > MAX_SECONDS)
     errors.push(invalidValue(at, seconds, 'may not specify a duration larger than 2^32 seconds'));
   const ref = request.spec?.boundObjectRef;
-  if (ref && !(ref.kind && ref.kind in BINDABLE && (ref.apiVersion ?? 'v1') === 'v1')) {
+  if (ref && !(ref.kind && Object.hasOwn(BINDABLE, ref.kind) && (ref.apiVersion ?? 'v1') === 'v1')) {
     errors.push(notSupported('spec.boundObjectRef.kind', ref.kind ?? '', Object.keys(BINDABLE)));
   }
   if (errors.length > 0) throw invalid({ group: 'authentication.k8s.io', kind: 'TokenRequest' }, '', errors);

@@ -13,6 +13,7 @@ import type {
   Secret,
   ServiceAccount,
 } from '../../api/generated/types.ts';
+import { setMember } from '../../api/json.ts';
 import type { Draft } from '../../api/object.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { sameMeaning } from './equality.ts';
@@ -155,7 +156,7 @@ function validateConfigMap(map: ConfigMap): FieldError[] {
   let total = 0;
   for (const [key, value] of Object.entries(map.data ?? {})) {
     total += Buffer.byteLength(value);
-    if (key in (map.binaryData ?? {}))
+    if (Object.hasOwn(map.binaryData ?? {}, key))
       errors.push(invalidValue(`data[${key}]`, key, 'duplicate of key present in binaryData'));
   }
   for (const value of Object.values(map.binaryData ?? {})) total += decodedBytes(value);
@@ -173,7 +174,7 @@ function foldStringData(secret: Draft<Secret>): void {
   if (!secret.stringData) return;
   secret.data ??= {};
   for (const [key, value] of Object.entries(secret.stringData))
-    secret.data[key] = Buffer.from(value).toString('base64');
+    setMember(secret.data, key, Buffer.from(value).toString('base64'));
   delete secret.stringData;
 }
 
