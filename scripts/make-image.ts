@@ -1,5 +1,7 @@
 // Makes small container images from Debian's packages, without a registry and without Docker:
-//   make-image.ts web NAME OUT.tar       a web server (nginx) that answers with its host name on port 80, with busybox beside it
+//   make-image.ts web NAME OUT.tar       a web server (nginx) that answers with its host name on port 80 and with NAME at
+//                                        /version, with busybox beside it
+//   make-image.ts client NAME OUT.tar    curl, with busybox beside it
 //   make-image.ts busybox NAME OUT.tar   busybox alone
 // The archive is what `docker save` writes; `tsukube image load OUT.tar` takes it.
 import { execFileSync } from 'node:child_process';
@@ -26,14 +28,22 @@ http {
 }
 `;
 
-const KINDS: Readonly<Record<string, { files: (root: string) => void; config: object }>> = {
+const KINDS: Readonly<Record<string, { files: (root: string, name: string) => void; config: object }>> = {
   busybox: { files: busybox, config: { Cmd: ['sh'], Env: ['PATH=/bin'] } },
-  web: {
+  client: {
     files: (root) => {
+      busybox(root);
+      program(root, '/usr/bin/curl');
+    },
+    config: { Cmd: ['sh', '-c', 'trap exit TERM; while :; do sleep 3600 & wait; done'], Env: ['PATH=/bin:/usr/bin'] },
+  },
+  web: {
+    files: (root, name) => {
       busybox(root);
       program(root, '/usr/sbin/nginx');
       write(root, '/etc/nginx.conf', NGINX);
       write(root, '/www/healthy', 'ok\n');
+      write(root, '/www/version', `${name}\n`);
       write(root, '/etc/passwd', 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n');
       write(root, '/etc/group', 'root:x:0:\nnogroup:x:65534:\n');
     },
@@ -77,12 +87,12 @@ function sha256(data: Uint8Array): string {
 const [kind = '', name, out] = process.argv.slice(2);
 const recipe = KINDS[kind];
 if (!recipe || !name || !out) {
-  console.error('usage: make-image.ts web|busybox NAME OUT.tar');
+  console.error('usage: make-image.ts web|client|busybox NAME OUT.tar');
   process.exit(64);
 }
 const root = mkdtempSync(join(tmpdir(), 'image-'));
 try {
-  recipe.files(root);
+  recipe.files(root, name);
   const options = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
   const layer = execFileSync('tar', [...options, '-C', root, '-cf', '-', '.'], { maxBuffer: 1 << 28 });
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch;

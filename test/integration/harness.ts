@@ -75,11 +75,11 @@ export class TestCluster {
   }
 
   kubectl(args: readonly string[], options: RunOptions = {}): Promise<string> {
-    return must(kubectlPath(), args, { ...options, env: this.#clientEnv() });
+    return must(kubectlPath(), args, { ...options, env: { ...options.env, ...this.#clientEnv() } });
   }
 
   kubectlRun(args: readonly string[], options: RunOptions = {}): Promise<Output> {
-    return run(kubectlPath(), args, { ...options, env: this.#clientEnv() });
+    return run(kubectlPath(), args, { ...options, env: { ...options.env, ...this.#clientEnv() } });
   }
 
   /** A kubectl that runs on (port-forward, logs -f, get -w); end it with kill(). */

@@ -37,24 +37,30 @@ export function leaked(before: Traces, after: Traces): string[] {
   return found;
 }
 
-/** Processes by id and command line; those of this test and its children that end with it are not a cluster's. */
+/**
+ * Processes by id and command line. What a cluster leaves behind is detached: what still has a parent that is no part of a
+ * cluster (a shell, another test) is not counted.
+ */
 function processes(): string[] {
-  const own = new Set([process.pid, process.ppid]);
-  const found: string[] = [];
-  for (const entry of readdirSync('/proc')) {
-    const pid = Number(entry);
-    if (!Number.isInteger(pid) || own.has(pid)) continue;
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-      if (/tsukube|containerd|runc|nginx|busybox/.test(command) && !/--test\b|\bnode --test|biome|tsc/.test(command)) {
-        found.push(`${pid} ${command}`);
-      }
-    } catch (error) {
-      // It ended while we looked.
-      if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    }
+  const all = new Map(readdirSync('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? processOf(Number(entry)) : [])));
+  const isDetached = (pid: number): boolean => {
+    const found = all.get(pid);
+    return pid <= 1 || !found || (found.isOurs && isDetached(found.parent));
+  };
+  return [...all].filter(([pid]) => pid > 1 && isDetached(pid)).map(([pid, { command }]) => `${pid} ${command}`);
+}
+
+function processOf(pid: number): [number, { parent: number; command: string; isOurs: boolean }][] {
+  try {
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+    const parent = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
+    const isOurs = /tsukube|containerd|runc|nginx|busybox/.test(command);
+    return [[pid, { parent, command, isOurs }]];
+  } catch (error) {
+    // It ended while we looked.
+    if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return [];
   }
-  return found;
 }
 
 function mounts(): string[] {
