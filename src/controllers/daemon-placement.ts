@@ -1,6 +1,6 @@
 // Where a DaemonSet's pods belong, and how a pod is bound to its node. Pure.
 import type { DaemonSet, Node, Pod, PodSpec, Taint, Toleration } from '../api/generated/types.ts';
-import { nodeNamesOf, requiredNodeMatcher } from '../scheduler/node-selector.ts';
+import { nodeNamesOf, requiredNodeMatcher } from '../machinery/node-selector.ts';
 import { REVISION_HASH } from './controller-history.ts';
 import { podFromTemplate } from './pod-ownership.ts';
 import { tolerates } from './tolerations.ts';

@@ -1,8 +1,8 @@
 // The cluster as columns of numbers: one slot a node, one typed array an attribute. Scheduling reads arrays, not objects.
 import type { Node, Taint } from '../api/generated/types.ts';
+import type { NodeMatcher } from '../machinery/node-selector.ts';
 import { Interner } from './interner.ts';
 import { LabelColumn, MatchColumn, UsageColumn } from './label-columns.ts';
-import type { NodeMatcher } from './node-selector.ts';
 import { PodGroups } from './pod-groups.ts';
 import type { HostPort, PodInfo } from './pod-info.ts';
 import { amountOf, parse } from './resources.ts';

@@ -1,5 +1,5 @@
 import type { Node } from '../api/generated/types.ts';
-import type { NodeMatcher } from './node-selector.ts';
+import type { NodeMatcher } from '../machinery/node-selector.ts';
 
 /** Values that outlived their nodes are thrown away when they outnumber the columns' capacity by this factor. */
 const STALE_FACTOR = 2;

@@ -1,7 +1,7 @@
 // The same decision, written to be obviously right and slow: objects, no columns, no memory. Only tests use it.
 import type { LabelSelector, Node, Pod, PodAffinityTerm } from '../api/generated/types.ts';
+import { matchesTerm, requiredNodeMatcher } from '../machinery/node-selector.ts';
 import { labelSelectorFromObject } from '../machinery/selector-parse.ts';
-import { matchesTerm, requiredNodeMatcher } from './node-selector.ts';
 import { podInfo, portsConflict } from './pod-info.ts';
 import { parse, podAmounts } from './resources.ts';
 import { toleratesAny, untoleratedTaint } from './taints.ts';

@@ -1,7 +1,7 @@
 import type { Pod } from '../api/generated/types.ts';
 import { keyOf } from '../api/object.ts';
+import { type NodeMatcher, requiredNodeMatcher } from '../machinery/node-selector.ts';
 import { type PodTerms, podTerms } from './affinity-term.ts';
-import { type NodeMatcher, requiredNodeMatcher } from './node-selector.ts';
 import { type Amounts, DEFAULT_MEMORY_REQUEST, DEFAULT_MILLI_CPU_REQUEST, podAmounts } from './resources.ts';
 
 export interface HostPort {

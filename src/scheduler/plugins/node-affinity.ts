@@ -1,3 +1,4 @@
+import { matchesTerm, nodeNamesOf } from '../../machinery/node-selector.ts';
 import { nodeOf } from '../cluster-events.ts';
 import type { Columns } from '../columns.ts';
 import {
@@ -11,7 +12,6 @@ import {
   SKIP,
 } from '../framework.ts';
 import type { MatchColumn } from '../label-columns.ts';
-import { matchesTerm, nodeNamesOf } from '../node-selector.ts';
 import { addNormalized } from './normalize.ts';
 
 export const REASON_NODE_AFFINITY = "node(s) didn't match Pod's node affinity/selector";

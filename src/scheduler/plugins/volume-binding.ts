@@ -1,4 +1,5 @@
 import type { Node, PersistentVolume, PersistentVolumeClaim } from '../../api/generated/types.ts';
+import { matchesAnyTerm } from '../../machinery/node-selector.ts';
 import { selectorOf } from '../affinity-term.ts';
 import type { Columns } from '../columns.ts';
 import {
@@ -10,7 +11,6 @@ import {
   type Rejection,
   SKIP,
 } from '../framework.ts';
-import { matchesAnyTerm } from '../node-selector.ts';
 import type { PodInfo } from '../pod-info.ts';
 import { amountOf } from '../resources.ts';
 
