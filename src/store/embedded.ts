@@ -17,10 +17,15 @@ export interface EmbeddedStoreOptions {
 
 const RESTORE_BATCH = 4_096;
 
-/** Opens the store in a directory as its last acknowledged write left it. Throws when it is in use or of another format. */
+/** Opens the store in a directory as its last acknowledged write left it. Throws when it is in use, damaged or of another format. */
 export function openEmbeddedStore({ directory, clock, log }: EmbeddedStoreOptions): Store {
   const records = openLmdbRecords(directory);
-  return new LocalStore({ records, clock, log: log.child('store'), valuesInMemory: false });
+  try {
+    return new LocalStore({ records, clock, log: log.child('store'), valuesInMemory: false });
+  } catch (error) {
+    records.close().catch(() => undefined);
+    throw error;
+  }
 }
 
 /**

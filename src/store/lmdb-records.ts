@@ -1,11 +1,28 @@
 // The record log in an LMDB environment: records by revision, and what there is to know about them.
-import { closeSync, fsyncSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, realpathSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Revision } from './contract.ts';
-import { decodeRecord, encodeRecord, type RecordBatch, type RecordLog, type WriteRecord } from './records.ts';
+import { checkTrees, DamagedStoreError, readMeta } from './lmdb-check.ts';
+import {
+  decodeRecord,
+  decodeRecordOfFormat1,
+  encodeRecord,
+  type RecordBatch,
+  type RecordLog,
+  type WriteRecord,
+} from './records.ts';
 
-/** The version of what is on disk. A store of another version is refused, not guessed at. */
-export const FORMAT_VERSION = 1;
+/**
+ * The version of what is on disk. An older one is brought up to this one when it is opened, at once or not at all; one that
+ * this program does not know is refused, not guessed at. 2: records and the compacted revision have checksums.
+ */
+export const FORMAT_VERSION = 2;
+
+const TABLES = ['meta', 'records'];
+/** A file beside the data, there once a store was made: without it an emptied data file would pass for a new store. */
+const MARK = 'made';
 
 /** Environments that this process has open: LMDB's own locks tell processes apart, not openers within one. */
 const opened = new Set<string>();
@@ -16,13 +33,19 @@ export interface LmdbRecords extends RecordLog {
 }
 
 /**
- * Opens the records in a directory, which is made when absent. Throws when another process has it open, or when its format
- * is another than this program's. Every commit is synced to disk before its promise resolves.
+ * Opens the records in a directory, which is made when absent. Throws when another process has it open, when its format is
+ * one that this program does not know, and DamagedStoreError when the data is not what was written. Every commit is synced
+ * to disk before its promise resolves.
  */
 export function openLmdbRecords(directory: string): LmdbRecords {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = realpathSync(directory);
   if (opened.has(path)) throw new Error(`the store in ${path} is open already`);
+  const isMade = existsSync(join(path, MARK));
+  const bytes = statSync(join(path, 'data.mdb'), { throwIfNoEntry: false })?.size;
+  if (isMade && !bytes)
+    throw new DamagedStoreError(path, bytes === 0 ? 'its data file is empty' : 'it has no data file');
+  if (bytes) readMeta(path);
   // The log batches by itself, and waits for one batch before the next: neither batching by turn nor overlapping syncs help.
   const root = open<Buffer, number>({
     path,
@@ -33,7 +56,9 @@ export function openLmdbRecords(directory: string): LmdbRecords {
   });
   opened.add(path);
   try {
-    return new Records(path, root);
+    refuseOtherReaders(path, root);
+    if (bytes) checkTrees(path, isMade ? TABLES : undefined);
+    return new Records(path, root, isMade);
   } catch (error) {
     opened.delete(path);
     root.close().catch(() => undefined);
@@ -49,30 +74,68 @@ class Records implements LmdbRecords {
   readonly #records: Database<Buffer, number>;
   readonly #meta: Database<string, string>;
 
-  constructor(path: string, root: RootDatabase<Buffer, number>) {
+  constructor(path: string, root: RootDatabase<Buffer, number>, isMade: boolean) {
     this.#path = path;
     this.#root = root;
     this.#records = root.openDB({ name: 'records', encoding: 'binary' });
     this.#meta = root.openDB<string, string>({ name: 'meta', encoding: 'string' });
     const format = this.#meta.get('format');
-    refuseOtherReaders(path, root);
     this.created = format === undefined;
     if (format === undefined) {
-      this.#meta.putSync('format', String(FORMAT_VERSION));
-      syncDirectory(path);
-    } else if (format !== String(FORMAT_VERSION)) {
-      throw new Error(`the store in ${path} has format ${format}; this program reads format ${FORMAT_VERSION}`);
+      if (isMade || this.#records.getCount() > 0) throw new DamagedStoreError(path, 'it does not say its format');
+      root.transactionSync(() => this.#putFormat(0));
+    } else if (format === '1') this.#upgradeFrom1();
+    else if (format !== String(FORMAT_VERSION)) {
+      throw new Error(
+        `the store in ${path} has format ${format}; this program reads format ${FORMAT_VERSION} and below`,
+      );
     }
-    this.compacted = Number(this.#meta.get('compacted') ?? 0);
+    if (!isMade) markAsMade(path);
+    this.compacted = this.#readCompacted();
+  }
+
+  #putFormat(compacted: Revision): void {
+    this.#meta.putSync('compacted', withChecksum(compacted));
+    this.#meta.putSync('format', String(FORMAT_VERSION));
+  }
+
+  #upgradeFrom1(): void {
+    this.#root.transactionSync(() => {
+      for (const { key, value } of this.#records.getRange()) {
+        this.#records.putSync(key, encodeRecord(decodeRecordOfFormat1(key, value)));
+      }
+      this.#putFormat(Number(this.#meta.get('compacted') ?? 0));
+    });
+  }
+
+  #readCompacted(): Revision {
+    const text = this.#meta.get('compacted') ?? '';
+    const compacted = Number.parseInt(text, 10);
+    if (withChecksum(compacted) === text) return compacted;
+    throw new DamagedStoreError(this.#path, `it is compacted up to "${text}"`);
+  }
+
+  #decode(revision: Revision, bytes: Buffer): WriteRecord {
+    try {
+      return decodeRecord(revision, bytes);
+    } catch (error) {
+      throw new DamagedStoreError(this.#path, (error as Error).message, error);
+    }
   }
 
   *scan(after: Revision): Generator<WriteRecord, void, undefined> {
-    for (const { key, value } of this.#records.getRange({ start: after + 1 })) yield decodeRecord(key, value);
+    let expected = Math.max(after, this.compacted) + 1;
+    for (const { key, value } of this.#records.getRange({ start: after + 1 })) {
+      if (key > this.compacted && key !== expected++) {
+        throw new DamagedStoreError(this.#path, `revision ${key} is there instead of ${expected - 1}`);
+      }
+      yield this.#decode(key, value);
+    }
   }
 
   read(revision: Revision): Buffer {
     const bytes = this.#records.getBinary(revision);
-    const value = bytes && decodeRecord(revision, bytes).value;
+    const value = bytes && this.#decode(revision, bytes).value;
     if (!value) throw new Error(`the store has no value for revision ${revision}`);
     return value;
   }
@@ -81,7 +144,7 @@ class Records implements LmdbRecords {
     await this.#commit(() => {
       for (const record of records) this.#records.put(record.revision, encodeRecord(record));
       for (const revision of remove) this.#records.remove(revision);
-      this.#meta.put('compacted', String(compacted));
+      this.#meta.put('compacted', withChecksum(compacted));
     });
   }
 
@@ -115,6 +178,22 @@ function refuseOtherReaders(path: string, root: RootDatabase): void {
   for (const [, pid] of pids) {
     if (Number(pid) !== process.pid) throw new Error(`the store in ${path} is open in process ${pid}`);
   }
+}
+
+function withChecksum(revision: Revision): string {
+  const text = String(revision);
+  return `${text} ${crc32(text).toString(16)}`;
+}
+
+function markAsMade(path: string): void {
+  const handle = openSync(join(path, MARK), 'w', 0o600);
+  try {
+    writeSync(handle, 'There is a store in data.mdb.\n');
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+  syncDirectory(path);
 }
 
 /** Makes new files last: without it a power failure may take the names of files whose bytes are safe. */

@@ -1,4 +1,5 @@
 // What a store keeps of its writes on disk: one record for each revision.
+import { crc32 } from 'node:zlib';
 import type { Revision } from './contract.ts';
 
 export interface WriteRecord {
@@ -37,22 +38,37 @@ export interface RecordLog {
 const DELETED = 1;
 const EXPIRES = 2;
 
-/** A record's bytes without its revision: flags, length of the key (2 bytes), expiry (8 bytes, when flagged), key, value. */
+/**
+ * A record's bytes without its revision: checksum of revision and all that follows (4 bytes), flags, length of the key
+ * (2 bytes), expiry (8 bytes, when flagged), key, value.
+ */
 export function encodeRecord(record: WriteRecord): Buffer {
   const { key, value, expiresAtMs } = record;
   const keyLength = Buffer.byteLength(key);
-  const start = expiresAtMs === undefined ? 3 : 11;
+  const start = expiresAtMs === undefined ? CHECKSUM_BYTES + 3 : CHECKSUM_BYTES + 11;
   const bytes = Buffer.allocUnsafe(start + keyLength + (value?.length ?? 0));
-  bytes[0] = (value === null ? DELETED : 0) | (expiresAtMs === undefined ? 0 : EXPIRES);
-  bytes.writeUInt16BE(keyLength, 1);
-  if (expiresAtMs !== undefined) bytes.writeDoubleBE(expiresAtMs, 3);
+  bytes[CHECKSUM_BYTES] = (value === null ? DELETED : 0) | (expiresAtMs === undefined ? 0 : EXPIRES);
+  bytes.writeUInt16BE(keyLength, CHECKSUM_BYTES + 1);
+  if (expiresAtMs !== undefined) bytes.writeDoubleBE(expiresAtMs, CHECKSUM_BYTES + 3);
   bytes.write(key, start);
   value?.copy(bytes, start + keyLength);
+  bytes.writeUInt32BE(checksum(record.revision, bytes), 0);
   return bytes;
 }
 
-/** The inverse of encodeRecord; the value shares the memory of `bytes`. */
+/** The inverse of encodeRecord; the value shares the memory of `bytes`. Throws DamagedRecordError. */
 export function decodeRecord(revision: Revision, bytes: Buffer): WriteRecord {
+  const isLongEnough = bytes.length >= CHECKSUM_BYTES + 3;
+  if (!isLongEnough || bytes.readUInt32BE(0) !== checksum(revision, bytes)) throw new DamagedRecordError(revision);
+  return decodeContents(revision, bytes.subarray(CHECKSUM_BYTES));
+}
+
+/** A record as format 1 wrote it, which had no checksum. */
+export function decodeRecordOfFormat1(revision: Revision, bytes: Buffer): WriteRecord {
+  return decodeContents(revision, bytes);
+}
+
+function decodeContents(revision: Revision, bytes: Buffer): WriteRecord {
   const flags = bytes[0]!;
   const start = flags & EXPIRES ? 11 : 3;
   const keyEnd = start + bytes.readUInt16BE(1);
@@ -62,6 +78,22 @@ export function decodeRecord(revision: Revision, bytes: Buffer): WriteRecord {
     value: flags & DELETED ? null : bytes.subarray(keyEnd),
     expiresAtMs: flags & EXPIRES ? bytes.readDoubleBE(3) : undefined,
   };
+}
+
+/** The bytes of a record are not those that were written. */
+export class DamagedRecordError extends Error {
+  override name = 'DamagedRecordError';
+  constructor(revision: Revision) {
+    super(`the record of revision ${revision} has another checksum`);
+  }
+}
+
+const CHECKSUM_BYTES = 4;
+const revisionBytes = Buffer.alloc(8);
+
+function checksum(revision: Revision, bytes: Buffer): number {
+  revisionBytes.writeDoubleBE(revision);
+  return crc32(bytes.subarray(CHECKSUM_BYTES), crc32(revisionBytes));
 }
 
 /** The longest key in bytes. */

@@ -3,7 +3,7 @@ import type { Revision } from './contract.ts';
 import { decodeRecord, encodeRecord, type WriteRecord } from './records.ts';
 import type { Version } from './revisions.ts';
 
-const FORMAT = 'tsukube-snapshot-1';
+const FORMAT = 'tsukube-snapshot-2';
 /** Chunks are about this long. */
 const CHUNK_BYTES = 1 << 18;
 const FRAME_BYTES = 12;

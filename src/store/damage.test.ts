@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import fc from 'fast-check';
+import { open as openLmdb } from 'lmdb';
+import { FakeClock } from '../lib/fake-clock.ts';
+import { silentLog } from '../lib/log.ts';
+import { never, put, remove } from './contract.suite.ts';
+import type { Store } from './contract.ts';
+import { openEmbeddedStore } from './embedded.ts';
+import { DamagedStoreError } from './lmdb-check.ts';
+
+const PAGE = 4096;
+
+function open(directory: string): Store {
+  return openEmbeddedStore({ directory, clock: new FakeClock(), log: silentLog });
+}
+
+/** What a reader finds: every key with its value and revision, and the store's revision. */
+async function contents(store: Store): Promise<unknown> {
+  const { items, revision } = await store.list({ prefix: '', signal: never });
+  return { revision, items: items.map((item) => `${item.key}@${item.revision} ${item.value}`) };
+}
+
+describe('a data file that is not what was written is refused, never opened wrong', () => {
+  const root = mkdtempSync(join(tmpdir(), 'tsukube-damage-'));
+  let places = 0;
+  /** The file after the last write, and as it was some writes before. */
+  let image: Buffer;
+  let earlier: Buffer;
+  let expected: unknown;
+
+  before(async () => {
+    const directory = join(root, 'original');
+    let store = open(directory);
+    const text = (i: number): string => `${i} `.padEnd(i % 9 === 0 ? 9_000 : 40 + 31 * (i % 20), 'abcdefg');
+    const revisions: number[] = [];
+    // One commit each, so that pages are freed and used again and branches are split.
+    for (let i = 0; 90 > i; i++)
+      revisions.push(await put(store, `/registry/things/${i % 60}`, text(i), revisions[i - 60] ?? 0));
+    for (let i = 30; 45 > i; i++) await remove(store, `/registry/things/${i}`, revisions[i]!);
+    await store.compact(70, never);
+    await store.close();
+    earlier = readFileSync(join(directory, 'data.mdb'));
+    store = open(directory);
+    for (let i = 0; 6 > i; i++) await put(store, `/registry/others/${i}`, text(i));
+    expected = await contents(store);
+    await store.close();
+    image = readFileSync(join(directory, 'data.mdb'));
+  });
+  after(() => rmSync(root, { recursive: true }));
+
+  /** Opens a copy with these bytes: true when it was refused; fails when it opens with other contents. */
+  async function isRefused(bytes: Buffer | undefined, what: string): Promise<boolean> {
+    const directory = join(root, String(places++));
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'made'), '');
+    if (bytes) writeFileSync(join(directory, 'data.mdb'), bytes);
+    try {
+      let store: Store;
+      try {
+        store = open(directory);
+      } catch (error) {
+        assert.ok(error instanceof DamagedStoreError, `${what}: ${(error as Error).stack}`);
+        assert.match(error.message, /^the store in .* is damaged \(.+\); restore it from a snapshot, or remove it/);
+        return true;
+      }
+      assert.deepEqual(await contents(store), expected, what);
+      // What is written next harms nothing either.
+      await put(store, '/next', 'x'.repeat(5_000));
+      await store.close();
+      const again = open(directory);
+      const { items } = await again.list({ prefix: '/registry/', signal: never });
+      assert.deepEqual(
+        items.map((item) => `${item.key}@${item.revision} ${item.value}`),
+        (expected as { items: string[] }).items,
+        what,
+      );
+      await again.close();
+      return false;
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
+
+  test('as it was written it opens', async () => {
+    assert.equal(await isRefused(image, 'unharmed'), false);
+  });
+
+  test('a flipped bit, anywhere', async () => {
+    let refused = 0;
+    const at = fc.oneof(
+      { weight: 1, arbitrary: fc.nat(2 * PAGE - 1).map((i) => ((i % PAGE) % 170) + Math.floor(i / PAGE) * PAGE) },
+      { weight: 3, arbitrary: fc.nat(image.length - 1) },
+      { weight: 2, arbitrary: fc.nat(image.length / PAGE - 1).chain((page) => fc.nat(80).map((i) => page * PAGE + i)) },
+    );
+    const flip = fc.asyncProperty(at, fc.nat(7), async (offset, bit) => {
+      const bytes = Buffer.from(image);
+      bytes[offset]! ^= 1 << bit;
+      if (await isRefused(bytes, `bit ${bit} of byte ${offset % PAGE} of page ${Math.floor(offset / PAGE)}`)) refused++;
+    });
+    await fc.assert(flip, { numRuns: RUNS });
+    // The rest of the file is free: pages of the past.
+    assert.ok(refused > RUNS / 10, `${refused} of ${RUNS} were refused`);
+  });
+
+  test('a sector of zeros or of something else', async () => {
+    const sector = fc.asyncProperty(fc.nat(image.length / 512 - 1), fc.boolean(), async (number, isZero) => {
+      const bytes = Buffer.from(image);
+      bytes.fill(isZero ? 0 : 0xa5, number * 512, number * 512 + 512);
+      await isRefused(bytes, `sector ${number}`);
+    });
+    await fc.assert(sector, { numRuns: RUNS / 4 });
+  });
+
+  test('a page that kept its old contents', async () => {
+    for (let page = 0; earlier.length / PAGE > page; page++) {
+      const bytes = Buffer.from(image);
+      earlier.copy(bytes, page * PAGE, page * PAGE, (page + 1) * PAGE);
+      await isRefused(bytes, `page ${page} as it was`);
+    }
+  });
+
+  test('a file that is cut short, empty or gone', async () => {
+    const lengths = [0, 1, 100, PAGE - 1, PAGE, PAGE + 1];
+    for (let length = 2 * PAGE; image.length > length; length += PAGE) lengths.push(length, length + 1_000);
+    let refused = 0;
+    for (const length of lengths) if (await isRefused(image.subarray(0, length), `cut to ${length}`)) refused++;
+    assert.ok(refused > lengths.length / 2, `${refused} of ${lengths.length}`);
+    assert.ok(await isRefused(undefined, 'without its file'));
+  });
+});
+
+const RUNS = 400;
+
+test('a store of format 1, which had no checksums, is brought up to date', async (t) => {
+  const path = mkdtempSync(join(tmpdir(), 'tsukube-store-'));
+  t.after(() => rmSync(path, { recursive: true }));
+  const old = openLmdb<Buffer, number>({ path, noSubdir: false, overlappingSync: false, encoding: 'binary' });
+  const records = old.openDB<Buffer, number>({ name: 'records', encoding: 'binary' });
+  const meta = old.openDB<string, string>({ name: 'meta', encoding: 'string' });
+  // Flags, length of the key, [expiry], key, value: three live keys, one of them with a time to live, and a deletion.
+  records.putSync(3, Buffer.from('\x00\x00\x02/aone', 'latin1'));
+  records.putSync(6, Buffer.from('\x00\x00\x02/btwo', 'latin1'));
+  const expiring = Buffer.from('\x02\x00\x02........./cthree'.replace('.........', '........'), 'latin1');
+  expiring.writeDoubleBE(1e15, 3);
+  records.putSync(7, expiring);
+  records.putSync(8, Buffer.from('\x01\x00\x02/a', 'latin1'));
+  meta.putSync('format', '1');
+  meta.putSync('compacted', '5');
+  await old.close();
+  for (let time = 0; 2 > time; time++) {
+    const store = open(path);
+    assert.deepEqual(await contents(store), { revision: 8, items: ['/b@6 two', '/c@7 three'] });
+    await store.close();
+  }
+  const now = openLmdb({ path, noSubdir: false, overlappingSync: false });
+  assert.equal(now.openDB<string, string>({ name: 'meta', encoding: 'string' }).get('format'), '2');
+  await now.close();
+  assert.ok(statSync(join(path, 'made')).isFile());
+});
+
+test('a store whose making was interrupted begins anew', async (t) => {
+  const path = mkdtempSync(join(tmpdir(), 'tsukube-store-'));
+  t.after(() => rmSync(path, { recursive: true }));
+  writeFileSync(join(path, 'data.mdb'), '');
+  const store = open(path);
+  assert.equal(await put(store, '/a', '1'), 1);
+  await store.close();
+});
