@@ -553,7 +553,8 @@ describe('to kubelets, pods and services', () => {
     https.on('upgrade', (request, socket, head) => {
       asked.push({ url: request.url!, user: request.headers.authorization ?? 'no credentials of the client' });
       if (request.headers.upgrade === 'websocket') {
-        socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
+        // Left open and joined to something else by then, as a kubelet's is to the runtime's streaming server.
+        socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
         return;
       }
       socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n');
@@ -656,6 +657,8 @@ describe('to kubelets, pods and services', () => {
   test('a refused upgrade reaches the client, which then tries another protocol', async () => {
     const text = await upgrade(`${POD}/exec?container=c&command=x&stdout=true`, 'websocket', '', /no$/);
     assert.match(text, /^HTTP\/1\.1 403 Forbidden\r\n/);
+    // Nothing else is asked over a connection that was asked for an upgrade.
+    assert.equal((await http2('GET', `${POD}/log?container=c`)).text, 'line 1\nline 2\n');
   });
 
   test('port-forward needs no container', async () => {

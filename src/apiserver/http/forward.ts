@@ -1,6 +1,6 @@
 // Passes a request on to another server: as a streamed request, or with an upgrade by joining the two sockets.
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
-import { type Agent, request as httpsRequest } from 'node:https';
+import { Agent, request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { StatusError } from '../../machinery/status.ts';
 import type { Exchange, ResponseHeaders } from './exchange.ts';
@@ -105,11 +105,15 @@ export function returnedHeaders(answer: IncomingMessage): ResponseHeaders {
   return headers;
 }
 
-/** Passes an upgrade on and joins the sockets, whatever they then speak. Resolves when either side ends. */
-export function forwardUpgrade(response: Response, destination: Destination): Promise<void> {
+/**
+ * Passes an upgrade on and joins the sockets, whatever they then speak. Resolves when either side ends. The connection is
+ * this request's alone: even when the upgrade is declined, the other side may have joined it to something else by then.
+ */
+export function forwardUpgrade(response: Response, { agent, ...rest }: Destination): Promise<void> {
   const { exchange } = response;
   const client = exchange.upgrade;
   if (!client) throw new StatusError('BadRequest', 'Upgrade request required');
+  const destination = { ...rest, ...(agent && { agent: new Agent({ ...agent.options, keepAlive: false }) }) };
   return new Promise((resolve, reject) => {
     const headers = { ...forwardedHeaders(exchange), connection: 'Upgrade', upgrade: exchange.header('upgrade') ?? '' };
     const request = open(destination, exchange.method, headers, exchange.signal);

@@ -47,6 +47,7 @@ export interface KubeletServerOptions {
 
 export interface KubeletServer {
   readonly port: number;
+  /** Ends every connection, streams to containers too. */
   close(): Promise<void>;
 }
 
@@ -62,6 +63,14 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
   const tls = { key, cert, ca: clientCa, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' as const };
   const handlers = new Handlers(options);
   const server: Server = createServer(tls, (request, response) => void handlers.answer(request, response));
+  const connections = new Set<Duplex>();
+  const keep = (socket: Duplex): void => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  };
+  // The first is a connection that may never say who it is, the second what is made of it.
+  server.on('connection', keep);
+  server.on('secureConnection', keep);
   server.on('upgrade', (request, socket: Duplex, head: Buffer) => void handlers.upgrade(request, socket, head));
   server.on('tlsClientError', () => undefined);
   await new Promise<void>((resolve, reject) => {
@@ -74,7 +83,8 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
+        // Upgraded ones too, which the server no longer knows: a shell or a forwarded port that is left open.
+        for (const connection of connections) connection.destroy();
       }),
   };
 }

@@ -7,6 +7,8 @@ import type { Duplex } from 'node:stream';
  * came, with the target's path, and from then on bytes are passed both ways, unread.
  */
 export function forwardUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, target: URL): void {
+  // The caller went away while it was found out who it is: nobody would ever end the stream.
+  if (socket.destroyed) return;
   const upstream = connect({ host: target.hostname, port: Number(target.port) });
   const close = (): void => {
     upstream.destroy();
