@@ -24,6 +24,7 @@ export const NODE_PACKAGES: readonly DebianPackage[] = [
 export const TEST_PACKAGES: readonly DebianPackage[] = [
   { name: 'nginx-light', shownBy: '/usr/sbin/nginx' },
   { name: 'curl', shownBy: '/usr/bin/curl' },
+  { name: 'strace', shownBy: '/usr/bin/strace' },
   { name: 'procps', shownBy: '/usr/bin/pgrep' },
 ];
 

@@ -1,5 +1,15 @@
 // The record log in an LMDB environment: records by revision, and what there is to know about them.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, realpathSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
@@ -23,6 +33,9 @@ export const FORMAT_VERSION = 2;
 const TABLES = ['meta', 'records'];
 /** A file beside the data, there once a store was made: without it an emptied data file would pass for a new store. */
 const MARK = 'made';
+
+/** A disk with no more room than this counts as full when a write fails. */
+const FULL_BYTES = 1 << 20;
 
 /** Environments that this process has open: LMDB's own locks tell processes apart, not openers within one. */
 const opened = new Set<string>();
@@ -115,27 +128,21 @@ class Records implements LmdbRecords {
     throw new DamagedStoreError(this.#path, `it is compacted up to "${text}"`);
   }
 
-  #decode(revision: Revision, bytes: Buffer): WriteRecord {
+  *scan(after: Revision): Generator<WriteRecord, void, undefined> {
+    let expected = Math.max(after, this.compacted) + 1;
     try {
-      return decodeRecord(revision, bytes);
+      for (const { key, value } of this.#records.getRange({ start: after + 1 })) {
+        if (key > this.compacted && key !== expected++) throw new Error(`revision ${expected - 1} is missing`);
+        yield decodeRecord(key, value);
+      }
     } catch (error) {
       throw new DamagedStoreError(this.#path, (error as Error).message, error);
     }
   }
 
-  *scan(after: Revision): Generator<WriteRecord, void, undefined> {
-    let expected = Math.max(after, this.compacted) + 1;
-    for (const { key, value } of this.#records.getRange({ start: after + 1 })) {
-      if (key > this.compacted && key !== expected++) {
-        throw new DamagedStoreError(this.#path, `revision ${key} is there instead of ${expected - 1}`);
-      }
-      yield this.#decode(key, value);
-    }
-  }
-
   read(revision: Revision): Buffer {
     const bytes = this.#records.getBinary(revision);
-    const value = bytes && this.#decode(revision, bytes).value;
+    const value = bytes && decodeRecord(revision, bytes).value;
     if (!value) throw new Error(`the store has no value for revision ${revision}`);
     return value;
   }
@@ -165,9 +172,19 @@ class Records implements LmdbRecords {
     } catch (error) {
       // The reason comes in a promise of its own.
       const { commitError } = error as { commitError?: Promise<never> };
-      await commitError;
-      throw error;
+      try {
+        await commitError;
+      } catch (reason) {
+        throw this.#explained(reason);
+      }
+      throw this.#explained(error);
     }
+  }
+
+  /** LMDB calls it an I/O error when a disk takes only a part of a write because it is full. */
+  #explained(error: unknown): unknown {
+    const { bavail, bsize } = statfsSync(this.#path);
+    return bavail * bsize > FULL_BYTES ? error : new Error('no space left on device', { cause: error });
   }
 }
 

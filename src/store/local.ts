@@ -375,7 +375,7 @@ export class LocalStore implements Store, WatchSource {
 
   #fail(error: unknown, submitted: Revision): void {
     this.#log.error('the store cannot write; writes are refused until it can', error);
-    this.#failure = new StoreUnavailableError('the store cannot write', { cause: error });
+    this.#failure = cannotWrite(error);
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) waiter.failed(error, submitted >= waiter.revision);
@@ -408,7 +408,7 @@ export class LocalStore implements Store, WatchSource {
     try {
       await this.#records.probe();
     } catch (error) {
-      this.#failure = new StoreUnavailableError('the store cannot write', { cause: error });
+      this.#failure = cannotWrite(error);
       return;
     }
     // The batch that failed may have reached the disk after all: then it happened.
@@ -486,6 +486,11 @@ export class LocalStore implements Store, WatchSource {
     while (this.#flushing) await this.#flushing;
     await this.#records.close();
   }
+}
+
+function cannotWrite(cause: unknown): StoreUnavailableError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new StoreUnavailableError(`the store cannot write: ${why}`, { cause });
 }
 
 function checkWrite(write: Write): void {
