@@ -2,9 +2,11 @@ import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
 import { endpointsController } from './endpoints.ts';
+import { jobController } from './job.ts';
 import { replicaSetController, replicationController } from './replica-set.ts';
 import type { Controller } from './runtime.ts';
 import { statefulSetController } from './stateful-set.ts';
+import { ttlAfterFinishedController } from './ttl-after-finished.ts';
 
 /** The controllers of workloads and services, made afresh for one run. */
 export function workloadControllers(): readonly Controller[] {
@@ -14,6 +16,8 @@ export function workloadControllers(): readonly Controller[] {
     deploymentController(),
     daemonSetController(),
     statefulSetController(),
+    jobController(),
+    ttlAfterFinishedController(),
     endpointSliceController(),
     endpointsController(),
   ];
