@@ -83,7 +83,7 @@ class World {
 
   #create(action: Extract<DeploymentAction, { type: 'create' }>): void {
     const name = `web-${this.#serial++}`;
-    const annotations = { [REVISION]: String(action.revision), ...this.#sizes() };
+    const annotations = { [REVISION]: action.revision, ...this.#sizes() };
     const { template, selector } = this.deployment.spec;
     this.sets.push({
       rs: { metadata: { name, uid: name, annotations }, spec: { replicas: action.replicas, selector, template } },
@@ -180,6 +180,17 @@ test('a rollback takes the old ReplicaSet up again, with a new revision and a hi
   assert.equal(world.deployment.metadata.annotations?.[REVISION], '3');
 });
 
+test('revisions beyond 2^53 are counted exactly', () => {
+  const world = new World(deploymentOf('a'));
+  world.settle();
+  rollTo(world, 'b');
+  const [old] = world.replicaSets;
+  const metadata = { ...old!.metadata, annotations: { [REVISION]: '3546343826724305832' } };
+  const replicaSets = [{ ...old!, metadata }];
+  const [made] = decideDeployment({ deployment: world.deployment, replicaSets, pods: [] });
+  assert.deepEqual(made, { type: 'create', replicas: 1, revision: '3546343826724305833' });
+});
+
 test('a template that never becomes available leaves what serves in place', () => {
   const world = new World(deploymentOf('a', { replicas: 4 }));
   world.settle();
@@ -243,7 +254,7 @@ test('Recreate makes the first new pod only when the last old one is gone', () =
   };
   assert.deepEqual(decideDeployment({ deployment: world.deployment, replicaSets, pods: [pod] }), []);
   const actions = decideDeployment({ deployment: world.deployment, replicaSets, pods: [] });
-  assert.deepEqual(actions, [{ type: 'create', replicas: 3, revision: 2 }]);
+  assert.deepEqual(actions, [{ type: 'create', replicas: 3, revision: '2' }]);
 });
 
 test('the progress deadline turns Progressing to False once, and progress turns it back', () => {

@@ -41,7 +41,7 @@ const OWN_ANNOTATIONS = new Set([
 ]);
 
 export type DeploymentAction =
-  | { readonly type: 'create'; readonly replicas: number; readonly revision: number }
+  | { readonly type: 'create'; readonly replicas: number; readonly revision: string }
   | {
       readonly type: 'annotate';
       readonly replicaSet: ReplicaSet;
@@ -96,7 +96,7 @@ export function decideDeployment(snapshot: DeploymentSnapshot): readonly Deploym
 }
 
 function create(deployment: Deployment, all: readonly ReplicaSet[], old: readonly ReplicaSet[]): DeploymentAction {
-  return { type: 'create', replicas: newReplicas(deployment, all, 0), revision: highestRevision(old) + 1 };
+  return { type: 'create', replicas: newReplicas(deployment, all, 0), revision: String(highestRevision(old) + 1n) };
 }
 
 /** All old pods go before the first new one comes. */
@@ -142,19 +142,29 @@ function sizeAnnotations(deployment: Deployment): { [key: string]: string } {
   };
 }
 
-const revisionOf = (rs: ReplicaSet): number => Number(rs.metadata.annotations?.[REVISION] ?? 0) || 0;
-const highestRevision = (sets: readonly ReplicaSet[]): number => Math.max(0, ...sets.map(revisionOf));
+/** Revisions are 64 bits wide, and users may set them. */
+function revisionOf(rs: ReplicaSet): bigint {
+  const text = rs.metadata.annotations?.[REVISION] ?? '';
+  return /^\d{1,19}$/.test(text) ? BigInt(text) : 0n;
+}
+
+const byNumber = (a: bigint, b: bigint): number => Number(a > b) - Number(a < b);
+
+function highestRevision(sets: readonly ReplicaSet[]): bigint {
+  return sets.map(revisionOf).sort(byNumber).at(-1) ?? 0n;
+}
 
 /** The ReplicaSet in use has the highest revision (a rollback gives an old one a new number); the Deployment shows it. */
 function reviseNewest(deployment: Deployment, newest: ReplicaSet, old: readonly ReplicaSet[]): DeploymentAction[] {
   const before = revisionOf(newest);
-  const revision = String(Math.max(before, highestRevision(old) + 1));
+  const next = highestRevision(old) + 1n;
+  const revision = String(before > next ? before : next);
   const actions: DeploymentAction[] = [];
   const annotations: { [key: string]: string } = inherited(deployment);
   if (String(before) !== revision) {
     annotations[REVISION] = revision;
     const history = newest.metadata.annotations?.[REVISION_HISTORY];
-    if (before > 0) annotations[REVISION_HISTORY] = history ? `${history},${before}` : String(before);
+    if (before > 0n) annotations[REVISION_HISTORY] = history ? `${history},${before}` : String(before);
   }
   const changed = Object.entries(annotations).some(([key, value]) => newest.metadata.annotations?.[key] !== value);
   if (changed) actions.push({ type: 'annotate', replicaSet: newest, annotations });
@@ -174,7 +184,7 @@ function cleanUp(deployment: Deployment, old: readonly ReplicaSet[]): readonly D
   const candidates = old.filter((rs) => rs.metadata.deletionTimestamp === undefined);
   const surplus = candidates.length - limit;
   if (surplus <= 0) return [];
-  const byRevision = [...candidates].sort((a, b) => revisionOf(a) - revisionOf(b));
+  const byRevision = [...candidates].sort((a, b) => byNumber(revisionOf(a), revisionOf(b)));
   return byRevision
     .slice(0, surplus)
     .filter((rs) => (rs.status?.replicas ?? 0) === 0 && replicasOf(rs) === 0)
@@ -343,7 +353,7 @@ async function createReplicaSet(
       name: `${name}-${hash}`,
       namespace: namespace!,
       labels,
-      annotations: { ...inherited(deployment), ...sizeAnnotations(deployment), [REVISION]: String(action.revision) },
+      annotations: { ...inherited(deployment), ...sizeAnnotations(deployment), [REVISION]: action.revision },
       ownerReferences: [controllerReference(deployment, KIND)],
     },
     spec: {

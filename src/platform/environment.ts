@@ -11,7 +11,7 @@ export const realClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   timer(delayMs, fire) {
-    const handle = setTimeout(fire, Math.min(delayMs, 0x7fffffff));
+    const handle = setTimeout(fire, Math.min(Math.max(delayMs, 0), 0x7fffffff));
     return { cancel: () => clearTimeout(handle) };
   },
 };
