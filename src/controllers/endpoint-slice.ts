@@ -208,6 +208,7 @@ async function reconcile(
 ): Promise<void> {
   const { informers } = ctx;
   const service = informers.for('services').get(key);
+  if (!service) expectations.forget(key);
   // The garbage collector removes the slices of a service that is gone.
   if (!service || !isSelecting(service) || service.metadata.deletionTimestamp !== undefined) return;
   if (!expectations.satisfied(key)) return;

@@ -3,6 +3,7 @@ import type { Node, Pod } from '../api/generated/types.ts';
 import { keyOf } from '../api/object.ts';
 import type { InformerHandlers, Informers } from '../client/contract.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import type { ClusterCache } from './cache.ts';
 import { nodeEvents, sameMap } from './cluster-events.ts';
 import { Intake } from './intake.ts';
@@ -11,6 +12,7 @@ import type { SchedulingQueue } from './queue.ts';
 
 export interface Connected {
   readonly clock: Clock;
+  readonly log: Log;
   readonly cache: ClusterCache;
   readonly queue: SchedulingQueue;
   /** Whether pods with this schedulerName are ours. */
@@ -19,7 +21,7 @@ export interface Connected {
 
 /** Resolves when all that is known already has been taken in. */
 export async function connectInformers(informers: Informers, connected: Connected, signal: AbortSignal): Promise<void> {
-  const intake = new Intake(connected.clock);
+  const intake = new Intake(connected.clock, connected.log);
   informers.for('nodes').subscribe(inOrder(intake, nodeHandlers(connected)), signal);
   informers.for('pods').subscribe(inOrder(intake, podHandlers(connected)), signal);
   const { queue, cache } = connected;

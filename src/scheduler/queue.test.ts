@@ -143,3 +143,20 @@ test('wait resolves when there is something to do, and when the queue closes', a
   await clock.advance(0);
   assert.equal(clock.pending, 0);
 });
+
+test('a pod of the same name that is made while the old one is bound is queued', () => {
+  const { queue: q } = queue();
+  const old = pod('a');
+  q.add(old);
+  const popped = q.pop()!;
+  q.binding(popped.info.key);
+  q.delete(old.key);
+  const successor = { ...old, uid: 'another', pod: { ...old.pod, metadata: { ...old.pod.metadata, uid: 'another' } } };
+  q.update(successor, undefined);
+  assert.equal(q.pop(), undefined);
+  q.done(old.key);
+  assert.equal(q.pop()?.info.uid, 'another');
+  q.update(successor, successor);
+  q.done(old.key);
+  assert.equal(q.pop(), undefined, 'its own changes do not bring it back');
+});

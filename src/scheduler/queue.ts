@@ -51,6 +51,8 @@ export class SchedulingQueue {
   readonly #gated = new Map<string, QueuedPod>();
   /** Pods being tried, with the events since; null while they are being bound. */
   readonly #inFlight = new Map<string, ClusterEvent[] | null>();
+  /** The uids of pods in flight: another pod may take over the name meanwhile. */
+  readonly #uidInFlight = new Map<string, string>();
   /** What became of pods in flight: their new version, or undefined when they went. */
   readonly #changedInFlight = new Map<string, PodInfo | undefined>();
   #wake: (() => void) | undefined;
@@ -125,6 +127,7 @@ export class SchedulingQueue {
     const queued = this.#active.pop() ?? this.#popEarly();
     if (!queued) return undefined;
     this.#inFlight.set(queued.info.key, []);
+    this.#uidInFlight.set(queued.info.key, queued.info.uid);
     return { ...queued, attempts: queued.attempts + 1 };
   }
 
@@ -142,10 +145,12 @@ export class SchedulingQueue {
     if (this.#inFlight.has(key)) this.#inFlight.set(key, null);
   }
 
-  /** The pod has a node, or is gone. */
+  /** The pod has a node, or is gone. One of the same name that was made meanwhile takes its place in the queue. */
   done(key: string): void {
-    this.#inFlight.delete(key);
-    this.#changedInFlight.delete(key);
+    const successor = this.#changedInFlight.get(key);
+    const isOther = successor !== undefined && successor.uid !== this.#uidInFlight.get(key);
+    this.#leaveFlight(key);
+    if (isOther) this.add(successor);
   }
 
   /** The pod fitted nowhere: it waits for an event that may help, unless one came while it was tried. */
@@ -194,12 +199,18 @@ export class SchedulingQueue {
     this.#wake?.();
   }
 
+  #leaveFlight(key: string): void {
+    this.#inFlight.delete(key);
+    this.#uidInFlight.delete(key);
+    this.#changedInFlight.delete(key);
+  }
+
   #land(queued: QueuedPod): { queued: QueuedPod; events: readonly ClusterEvent[] } | undefined {
     const { key } = queued.info;
     const events = this.#inFlight.get(key) ?? [];
     const changed = this.#changedInFlight.has(key);
     const info = this.#changedInFlight.get(key);
-    this.done(key);
+    this.#leaveFlight(key);
     if (changed && !info) return undefined;
     const again: readonly ClusterEvent[] = info && asksAnew(info, queued.info) ? [{ kind: 'Unknown' }] : events;
     const enteredAtMs = this.#options.clock.monotonic();

@@ -122,8 +122,8 @@ class Scheduler {
     if (this.#signal.aborted) close();
     this.#connectListers(this.#signal);
     const serves = (name: string): boolean => this.#profiles.has(name);
-    const { clock } = this.#context.env;
-    await connectInformers(informers, { clock, cache: this.#cache, queue: this.#queue, serves }, this.#signal);
+    const { clock, log } = this.#context.env;
+    await connectInformers(informers, { clock, log, cache: this.#cache, queue: this.#queue, serves }, this.#signal);
     this.#publishGauges();
     while (!this.#signal.aborted) {
       const queued = this.#queue.pop();

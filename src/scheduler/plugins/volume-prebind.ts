@@ -64,10 +64,16 @@ function untilBound(
   const claims = informers.for('persistentvolumeclaims');
   const ended = new AbortController();
   const stop = AbortSignal.any([signal, ended.signal]);
+  stop.throwIfAborted();
   return new Promise<void>((resolve, reject) => {
     const timer = clock.timer(BIND_TIMEOUT_MS, () => reject(new Error('binding volumes: timed out')));
-    stop.addEventListener('abort', () => timer.cancel(), { once: true });
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    // On `stop`, which ends with this wait: the scheduler's own signal would gather a listener for every pod. Whoever
+    // resolved first has the say.
+    const over = (): void => {
+      timer.cancel();
+      reject(stop.reason);
+    };
+    stop.addEventListener('abort', over, { once: true });
     const look = (): void => {
       const all = keys.map((key) => claims.get(key));
       if (all.some((claim) => !claim)) reject(new Error('binding volumes: a claim was deleted'));
