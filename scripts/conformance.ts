@@ -1,0 +1,132 @@
+// The official conformance tests against tsukube:
+//   conformance.ts CLASS [--kubeconfig FILE] [--processes N] [--only TEXT]
+// Without a kubeconfig a cluster with simulated nodes is started for the run, and taken down after it. The suite is built
+// when it is missing, in TSUKUBE_CONFORMANCE_CACHE (default: tsukube-conformance in the user's cache directory).
+// A whole class writes its section of docs/results/conformance.md; --only runs the tests whose names have TEXT in them, and
+// writes nothing. Exit code 0: all passed.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ensureSuite, type Suite } from './conformance/build.ts';
+import { type Outcome, outcomesOf } from './conformance/outcome.ts';
+import { run } from './conformance/process.ts';
+import { totals, withSection } from './conformance/report.ts';
+import { CLASSES, focusOn, runsAlone, type TestClass, testsOf } from './conformance/selection.ts';
+
+const REPOSITORY = join(import.meta.dirname, '..');
+const PAGE = join(REPOSITORY, 'docs', 'results', 'conformance.md');
+const CACHE =
+  process.env.TSUKUBE_CONFORMANCE_CACHE ??
+  join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'tsukube-conformance');
+const SIMULATED_NODES = 3;
+const PORT = process.env.TSUKUBE_CONFORMANCE_PORT ?? '16443';
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** A cluster with simulated nodes for the length of `use`. */
+async function withCluster<T>(use: (kubeconfig: string) => Promise<T>): Promise<T> {
+  const directory = join(CACHE, 'cluster');
+  const env = {
+    TSUKUBE_NAME: 'conformance',
+    TSUKUBE_DATA_DIR: directory,
+    KUBECONFIG: join(directory, 'user-kubeconfig'),
+  };
+  // A copy of the bundle of its own: the run may be long, and dist/main.js may be built anew meanwhile.
+  const bundle = join(REPOSITORY, 'dist', 'conformance.js');
+  const tsukube = (...args: string[]): Promise<string> => run(process.execPath, [bundle, ...args], { env });
+  await run(process.execPath, ['scripts/build.ts'], { cwd: REPOSITORY });
+  writeFileSync(bundle, readFileSync(join(REPOSITORY, 'dist', 'main.js')));
+  mkdirSync(directory, { recursive: true });
+  try {
+    await tsukube('down');
+    await tsukube('up', '--simulated', String(SIMULATED_NODES), '--port', PORT);
+    return await use(join(directory, 'conformance', 'admin.kubeconfig'));
+  } finally {
+    await tsukube('down');
+    rmSync(bundle);
+  }
+}
+
+interface Round {
+  readonly suite: Suite;
+  readonly kubeconfig: string;
+  readonly names: readonly string[];
+  readonly processes: number;
+  readonly reports: string;
+}
+
+/** Runs these tests and reads what came of them; the runner's logs stay in `reports`. */
+async function runTests(round: Round): Promise<ReadonlyMap<string, Outcome>> {
+  const { suite, kubeconfig, names, processes, reports } = round;
+  if (names.length === 0) return new Map();
+  say(`conformance: ${names.length} tests, ${processes} at a time ...`);
+  rmSync(reports, { recursive: true, force: true });
+  mkdirSync(reports, { recursive: true });
+  const tests = [
+    '--provider=skeleton',
+    `--kubeconfig=${kubeconfig}`,
+    `--kubectl-path=${suite.kubectl}`,
+    `--report-dir=${reports}`,
+    '--num-nodes=1',
+    // Waits for token Secrets of service accounts, which 1.24 and later do not make.
+    '--e2e-verify-service-account=false',
+  ];
+  const args = ['-noColor', `-nodes=${processes}`, `-focus=${focusOn(names)}`, suite.tests, '--', ...tests];
+  const failure = await run(suite.runner, args, { cwd: reports }).catch((error: Error) => error);
+  const files = readdirSync(reports).filter((name) => /^junit_\d+\.xml$/.test(name));
+  if (files.length === 0) throw new Error('the suite did not run', { cause: failure });
+  return new Map(files.flatMap((name) => [...outcomesOf(readFileSync(join(reports, name), 'utf8'))]));
+}
+
+interface Request {
+  readonly testClass: TestClass;
+  readonly kubeconfig?: string | undefined;
+  readonly processes: number;
+  readonly only?: string | undefined;
+}
+
+async function conformance({ testClass, kubeconfig, processes, only }: Request): Promise<boolean> {
+  if (testClass === 'containers' && !kubeconfig) {
+    throw new Error('containers: needs a cluster that has the images of the suite; name it with --kubeconfig');
+  }
+  mkdirSync(CACHE, { recursive: true });
+  const suite = await ensureSuite(CACHE, say);
+  const names = testsOf(testClass).filter((name) => name.includes(only ?? ''));
+  const both = async (config: string): Promise<ReadonlyMap<string, Outcome>> => {
+    const round = (title: string, alone: boolean): Round => ({
+      suite,
+      kubeconfig: config,
+      names: names.filter((name) => runsAlone(name) === alone),
+      processes: alone ? 1 : processes,
+      reports: join(CACHE, 'reports', testClass, title),
+    });
+    return new Map([...(await runTests(round('parallel', false))), ...(await runTests(round('alone', true)))]);
+  };
+  const outcomes = kubeconfig ? await both(kubeconfig) : await withCluster(both);
+  const cluster = kubeconfig ? 'a cluster that was there' : `${SIMULATED_NODES} simulated nodes`;
+  const result = { testClass, names, outcomes, cluster };
+  if (only === undefined) {
+    mkdirSync(join(PAGE, '..'), { recursive: true });
+    writeFileSync(PAGE, withSection(existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '', result));
+  }
+  for (const [name, { passed, message }] of outcomes) if (!passed) console.log(`failed: ${name}: ${message}`);
+  const { failed, text } = totals(result);
+  console.log(text);
+  return failed === 0;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { kubeconfig: { type: 'string' }, processes: { type: 'string' }, only: { type: 'string' } },
+});
+const [testClass = ''] = positionals;
+if (positionals.length !== 1 || !Object.hasOwn(CLASSES, testClass)) {
+  console.error(`Which class? ${Object.entries(CLASSES).map(([name, needs]) => `\n  ${name}: ${needs}`)}`);
+  process.exit(2);
+}
+const processes = Number(values.processes ?? 4);
+const request = { ...values, testClass: testClass as TestClass, processes };
+process.exitCode = (await conformance(request)) ? 0 : 1;
