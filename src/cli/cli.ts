@@ -11,9 +11,10 @@ import { runServerProcess } from '../cluster/server.ts';
 import { type ClusterStatus, clusterStatus } from '../cluster/status.ts';
 import { runTool } from '../cluster/tools.ts';
 import { up } from '../cluster/up.ts';
+import { DamagedStoreError } from '../store/lmdb-check.ts';
 import { helpText, type Invocation, numberFlag, readArguments, stringFlag, UsageError } from './arguments.ts';
 
-/** Exit codes: 0 done, 1 failed, 64 bad usage (sysexits EX_USAGE). */
+/** Exit codes: 0 done, 1 failed, 64 bad usage, 65 damaged data (sysexits EX_USAGE, EX_DATAERR). */
 export async function runCommand(host: Host, args: readonly string[], signal: AbortSignal): Promise<number> {
   try {
     const invocation = readArguments(args);
@@ -30,7 +31,8 @@ export async function runCommand(host: Host, args: readonly string[], signal: Ab
     const cause = error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : '';
     if (args.includes('--json')) host.out(`${JSON.stringify({ error: message + cause })}\n`);
     else host.err(`tsukube: ${message}${cause}\n`);
-    return 1;
+    // To start again would help nobody: the supervising loop ends.
+    return error instanceof DamagedStoreError ? 65 : 1;
   }
 }
 

@@ -8,7 +8,8 @@ import type { Layout } from './layout.ts';
 
 /**
  * Restarts its command whenever it ends: at once when it ran for two seconds or more, otherwise after a second.
- * TERM is passed on and ends the loop when the command has ended. Exit code 64 (bad usage, refused settings) ends it too.
+ * TERM is passed on and ends the loop when the command has ended. Exit codes 64 (bad usage, refused settings) and 65
+ * (damaged data) end it too.
  */
 const LOOP = `#!/bin/sh
 pidfile=$1; shift
@@ -22,8 +23,8 @@ while [ -z "$stopped" ]; do
   wait "$child"; code=$?
   while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
   [ -n "$stopped" ] && break
+  case $code in 64|65) echo "tsukube: $pidfile ended with $code" >&2; break;; esac
   echo "tsukube: $pidfile ended with $code; starting it again" >&2
-  [ "$code" = 64 ] && break
   [ $(( $(date +%s) - began )) -lt 2 ] && sleep 1
 done
 rm -f "$pidfile"

@@ -1,6 +1,8 @@
 // What a cluster owes after its processes were killed: every acknowledged write, and watches that go on where they were.
 import assert from 'node:assert/strict';
+import { stat, truncate } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { HttpsClient } from '../../src/client/https.ts';
 import { killProcess, passingCluster, pidOf } from './crash.ts';
@@ -40,7 +42,7 @@ test(`kill -9 of the server ${KILLS} times under write load`, async (t) => {
   let before = 0;
   for (let kill = 0; kill < KILLS; kill++) {
     // Some are killed in the middle of their start-up work, some well after it.
-    const enough = before + 50 + (kill % 5) * 400;
+    const enough = before + 50 + (kill % 5) * 200;
     await eventually('writes are acknowledged', async () => load.acknowledged >= enough);
     const pid = await killProcess(c, 'server');
     const killedMs = performance.now();
@@ -112,4 +114,15 @@ test('up again, down and up again: nothing is lost, and what is in the way is na
   const kept = await c.json<{ metadata: { uid: string }; data: object }>(['get', 'configmap', 'kept']);
   assert.deepEqual([kept.metadata.uid, kept.data], [uid, { a: '1' }]);
   assert.match(await c.tsukube(['status']), /node {6}node-1 {2}ready/, 'the settings are kept as well');
+
+  await c.tsukube(['down', '--keep-data']);
+  const data = join(c.root, 'store', 'data.mdb');
+  const { size } = await stat(data);
+  await truncate(data, size / 2);
+  const damaged = await run(process.execPath, [BUNDLE, 'up'], { env: c.env });
+  assert.equal(damaged.code, 1);
+  assert.match(
+    damaged.stderr,
+    /the store in .* is damaged \(.*\); restore it from a snapshot, or remove it to begin anew/,
+  );
 });
