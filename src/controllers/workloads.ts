@@ -1,3 +1,4 @@
+import { cronJobController } from './cron-job.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
@@ -18,6 +19,7 @@ export function workloadControllers(): readonly Controller[] {
     statefulSetController(),
     jobController(),
     ttlAfterFinishedController(),
+    cronJobController(),
     endpointSliceController(),
     endpointsController(),
   ];
