@@ -1,6 +1,7 @@
 import { cronJobController } from './cron-job.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
+import { disruptionController } from './disruption.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
 import { endpointsController } from './endpoints.ts';
 import { jobController } from './job.ts';
@@ -20,6 +21,7 @@ export function workloadControllers(): readonly Controller[] {
     jobController(),
     ttlAfterFinishedController(),
     cronJobController(),
+    disruptionController(),
     endpointSliceController(),
     endpointsController(),
   ];
