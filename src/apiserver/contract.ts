@@ -84,6 +84,11 @@ export interface ResourceCache {
     filter: Filter,
     page?: { after?: string; limit?: number },
   ): { items: readonly CachedObject[]; remaining: number };
+  /**
+   * Parses, in slices, the objects that `list(filter)` would have to parse at once to see whether they match. Other work
+   * is done meanwhile: what it lists may have changed since.
+   */
+  prepare(filter: Filter): Promise<void>;
   /** Resolves when the cache has reached `revision`. */
   reached(revision: Revision, signal: AbortSignal): Promise<void>;
   /**
@@ -144,6 +149,8 @@ export interface WatchOptions {
 /** A running watch. Batches go to `deliver`; `end` is called once, with a StatusError when the watch broke, without one when its time was up. */
 export interface WatchSink {
   deliver(batch: readonly WatchDelivery[]): void;
+  /** Resolves when the client has taken so much that more may be sent at its pace; absent: it takes everything at once. */
+  ready?(): Promise<void>;
   end(error?: Error): void;
 }
 

@@ -43,6 +43,11 @@ export class StoredObject implements CachedObject {
     return this.#bytes;
   }
 
+  /** Whether the object's parsed form is there already. */
+  get parsed(): boolean {
+    return this.#object !== undefined;
+  }
+
   get object(): KubeObject {
     if (!this.#object) {
       const parsed = parseJson(this.bytes) as unknown as KubeObject;

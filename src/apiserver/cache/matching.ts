@@ -25,6 +25,12 @@ export function matcherOf(filter: Filter, fieldsOf: (object: KubeObject) => Fiel
   return tests.length === 1 ? tests[0] : (object) => tests.every((test) => test(object));
 }
 
+/** Whether seeing if an object matches takes more than its name and namespace. */
+export function parses({ labels, fields }: Filter): boolean {
+  if (labels && !labels.empty) return true;
+  return fields?.requirements.some((r) => !METADATA_FIELDS.includes(r.key)) ?? false;
+}
+
 /** The fields, found once for each object. */
 export function fieldsOfCached(object: CachedObject, fieldsOf: (object: KubeObject) => Fields): Fields {
   return object.derived('fields', (self) => fieldsOf(self.object));

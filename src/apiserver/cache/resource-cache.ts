@@ -2,6 +2,7 @@
 import type { KubeObject } from '../../api/object.ts';
 import { invariant } from '../../lib/assert.ts';
 import type { Log } from '../../lib/log.ts';
+import { inSlices } from '../../lib/turns.ts';
 import { type Revision, type Stored, type StoreEvent, TooOldError } from '../../store/contract.ts';
 import { SortedEntries } from '../../store/sorted.ts';
 import type { CachedObject, Filter, ResourceCache } from '../contract.ts';
@@ -9,14 +10,17 @@ import { PlacedObject } from './cached-object.ts';
 import { ObjectEvent } from './event.ts';
 import { History } from './history.ts';
 import { REGISTRY_ROOT } from './keys.ts';
-import { type Fields, type Matcher, matcherOf } from './matching.ts';
+import { type Fields, type Matcher, matcherOf, parses } from './matching.ts';
 import type { Progress } from './progress.ts';
 import { type WatcherOptions, Watchers } from './watchers.ts';
 
 interface Entry {
   readonly key: string;
-  object: CachedObject;
+  object: PlacedObject;
 }
+
+/** Bytes of JSON parsed in one slice: one or two milliseconds. */
+const PARSED_PER_SLICE_BYTES = 128 * 1024;
 
 export class StoredResourceCache implements ResourceCache {
   /** Of every key; ends with a slash. */
@@ -72,6 +76,19 @@ export class StoredResourceCache implements ResourceCache {
       items.push(object);
     }
     return { items, remaining: 0 };
+  }
+
+  async prepare(filter: Filter): Promise<void> {
+    const { namespace, name, labels, fields } = filter;
+    if (name !== undefined || !parses(filter)) return;
+    const prefix = namespace === undefined ? this.#root : `${this.#root}${namespace}/`;
+    const unparsed: CachedObject[] = [];
+    for (const { object } of this.#sorted.range(prefix)) if (!object.parsed) unparsed.push(object);
+    const matches = matcherOf({ ...(labels && { labels }), ...(fields && { fields }) }, this.#fieldsOf);
+    await inSlices(unparsed, PARSED_PER_SLICE_BYTES, (object) => {
+      matches?.(object);
+      return object.bytes.length;
+    });
   }
 
   reached(revision: Revision, signal: AbortSignal): Promise<void> {
@@ -140,7 +157,7 @@ export class StoredResourceCache implements ResourceCache {
     return namespace === undefined ? this.#root + name : `${this.#root}${namespace}/${name}`;
   }
 
-  #add(key: string, object: CachedObject): void {
+  #add(key: string, object: PlacedObject): void {
     const entry = { key, object };
     this.#entries.set(key, entry);
     this.#sorted.add(entry);

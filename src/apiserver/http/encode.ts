@@ -4,9 +4,9 @@ import { apiVersionOf, type Resource } from '../../api/tables.ts';
 import type { StatusError, StatusObject } from '../../machinery/status.ts';
 import { StatusError as Refusal } from '../../machinery/status.ts';
 import type { CachedObject, ListResult } from '../contract.ts';
-import type { ListBodies, ListBody } from './list-bodies.ts';
+import { type ListBodies, type ListBody, listOfTexts } from './list-bodies.ts';
 import type { Accepted } from './media.ts';
-import { type ListMeta, partialMetadata, type TableContext, tableOf } from './table.ts';
+import { type ListMeta, partialMetadata, rowOf, type TableContext, tableOf } from './table.ts';
 
 /** Any JSON value in the encoding that the client asked for. */
 export async function encodeValue(value: unknown, accepted: Accepted): Promise<Buffer> {
@@ -38,18 +38,46 @@ export async function encodeList(
 ): Promise<ListBody> {
   const metadata = listMeta(result);
   const { resource } = table;
-  if (accepted.as === 'Table') return { plain: await encodeValue(tableOf(result.items, metadata, table), accepted) };
+  if (accepted.as === 'Table') {
+    const { rows: _, ...head } = tableOf([], metadata, table);
+    const plain = await encodeItems(head, 'rows', result.items, (item) => rowOf(item, table), accepted);
+    return { plain };
+  }
   if (accepted.as !== undefined) {
-    const items = result.items.map((item) => partialMetadata(item.object, accepted));
     const apiVersion = `meta.k8s.io/${accepted.metaVersion ?? 'v1'}`;
-    const list = { kind: 'PartialObjectMetadataList', apiVersion, metadata, items };
-    return { plain: await encodeValue(list, accepted) };
+    const head = { kind: 'PartialObjectMetadataList', apiVersion, metadata };
+    const metadataOf = (item: CachedObject): object => partialMetadata(item.object, accepted);
+    return { plain: await encodeItems(head, 'items', result.items, metadataOf, accepted) };
   }
   const head = { kind: listKind(resource), apiVersion: apiVersionOf(resource), metadata };
   if (accepted.encoding === 'yaml') {
-    return { plain: await encodeValue({ ...head, items: result.items.map((item) => item.object) }, accepted) };
+    return { plain: await encodeItems(head, 'items', result.items, (item) => item.object, accepted) };
   }
   return bodies.join(JSON.stringify(head), result.items);
+}
+
+/** What one item takes, in microseconds: a pod, that may have to be parsed first. */
+const JSON_ITEM_COST = 60;
+const YAML_ITEM_COST = 1500;
+
+/** `head` with one more member, a list, whose items are made and written in slices. */
+async function encodeItems(
+  head: object,
+  member: string,
+  items: readonly CachedObject[],
+  make: (item: CachedObject) => unknown,
+  accepted: Accepted,
+): Promise<Buffer> {
+  if (accepted.encoding === 'json') {
+    const around = { opening: `${stringifyJson(head).slice(0, -1)},"${member}":[`, separator: ',', closing: ']}\n' };
+    return listOfTexts(items, around, (item) => stringifyJson(make(item)), JSON_ITEM_COST);
+  }
+  const { stringify } = await import('yaml');
+  if (items.length === 0) return Buffer.from(stringify({ ...head, [member]: [] }));
+  const around = { opening: `${stringify(head)}${member}:\n`, separator: '', closing: '' };
+  // A list of one is written as a line that begins with a dash, which is also how an item of this list is written.
+  const write = (item: CachedObject): string => stringify([make(item)], { aliasDuplicateObjects: false });
+  return listOfTexts(items, around, write, YAML_ITEM_COST);
 }
 
 export function listKind(resource: Resource): string {

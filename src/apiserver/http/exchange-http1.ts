@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { discardRest, readBody } from './body.ts';
 import { type BodySink, ClientGoneError, type Exchange, type ResponseHeaders } from './exchange.ts';
 import { valuesOf } from './exchange-http2.ts';
+import { PIECE_BYTES, sendInPieces } from './pieces.ts';
 import { StreamSink } from './stream-sink.ts';
 
 /** What HTTP/1.1 requests have in common, whether or not they ask for an upgrade. */
@@ -85,7 +86,8 @@ export class Http1Exchange extends Http1Base implements Exchange {
     // A body that was not read to its end would be taken for the next request.
     if (this.#hasBody() && !this.incoming.complete) discardRest(this.incoming, () => this.socket.destroy());
     if (this.method === 'HEAD') response.end();
-    else response.end(body);
+    else if (length <= PIECE_BYTES) response.end(body);
+    else void sendInPieces(response, typeof body === 'string' ? Buffer.from(body) : body);
   }
 
   #hasBody(): boolean {

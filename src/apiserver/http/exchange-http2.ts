@@ -2,6 +2,7 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
 import type { TLSSocket } from 'node:tls';
 import { discardRest, readBody } from './body.ts';
 import { type BodySink, ClientGoneError, type Exchange, type ResponseHeaders } from './exchange.ts';
+import { PIECE_BYTES, sendInPieces } from './pieces.ts';
 import { StreamSink } from './stream-sink.ts';
 
 /** A client that is silent for so long amid a body, which is answered already, will not end it. */
@@ -83,7 +84,7 @@ export class Http2Exchange implements Exchange {
     stream.respond({ ':status': status, ...headers, 'content-length': length } as never);
     if (this.method === 'HEAD') stream.end();
     else if (length <= PIECE_BYTES) stream.end(body);
-    else sendInPieces(stream, typeof body === 'string' ? Buffer.from(body) : body);
+    else void sendInPieces(stream, typeof body === 'string' ? Buffer.from(body) : body);
     if (stream.readableEnded) return;
     stream.resume();
     // An unread request body would hold the stream open, and one that never ends would hold it for ever.
@@ -104,25 +105,6 @@ function endUnreadBody(stream: ServerHttp2Stream): void {
   const end = (): void => stream.close(constants.NGHTTP2_NO_ERROR);
   discardRest(stream, end);
   stream.setTimeout(UNREAD_BODY_TIMEOUT_MS, end);
-}
-
-/** What a stream holds of a large body at a time. */
-const PIECE_BYTES = 256 * 1024;
-
-/**
- * Hands a large body over as the client reads it. All of it at once would count against the memory of the session, which
- * then refuses the client's other requests: some dozens of large lists at a time on one connection are usual.
- */
-function sendInPieces(stream: ServerHttp2Stream, body: Buffer): void {
-  let at = 0;
-  const more = (): void => {
-    if (stream.destroyed) return;
-    const piece = body.subarray(at, at + PIECE_BYTES);
-    at += PIECE_BYTES;
-    if (at >= body.length) stream.end(piece);
-    else stream.write(piece, more);
-  };
-  more();
 }
 
 /** respond() on a destroyed stream throws. */

@@ -24,7 +24,7 @@ let agent: Agent;
 let session: ClientHttp2Session;
 
 before(async () => {
-  const timeouts = { handshakeMs: 300, headersMs: 300, requestMs: 600, idleMs: 400 };
+  const timeouts = { handshakeMs: 1000, headersMs: 800, requestMs: 1500, idleMs: 1000 };
   server = await startApiServer({ store, tables: new Tables(), env, timeouts }, new AbortController().signal);
   admin = issue(server.ca!, {
     commonName: 'admin',

@@ -1,38 +1,58 @@
-// Big list bodies, kept for as long as nothing in them has changed: clients that begin anew all ask for the same lists.
+// List bodies, put together in slices so that nobody else waits for a long one. Big ones are kept for as long as nothing in
+// them has changed: clients that begin anew all ask for the same lists.
+import { inSlices } from '../../lib/turns.ts';
 import type { CachedObject } from '../contract.ts';
 
 /** Smaller lists are quicker joined than looked up. */
 export const KEPT_LIST_MIN_BYTES = 64 * 1024;
 /** Bodies kept, plain and compressed together; the least recently used go first. */
 export const KEPT_LISTS_BYTES = 32 * 1024 * 1024;
+/** Bytes of objects that are gone through in one slice: about a millisecond of copying. */
+const SLICE_BYTES = 1024 * 1024;
 
 export interface ListBody {
   readonly plain: Buffer;
   zipped?: Buffer;
 }
 
-interface Kept {
+interface Asked {
   readonly head: string;
   readonly items: readonly CachedObject[];
+}
+
+interface Kept extends Asked {
   readonly body: ListBody;
+}
+
+interface Making extends Asked {
+  readonly body: Promise<ListBody>;
 }
 
 export class ListBodies {
   /** Least recently used first. */
   #kept: Kept[] = [];
+  /** Bodies that are being put together: who asks for the same one waits for it. */
+  readonly #making = new Set<Making>();
 
   /** `{…head,"items":[a,b]}` from the objects' bytes. `head` is a JSON object. */
-  join(head: string, items: readonly CachedObject[]): ListBody {
-    const known = this.#kept.findIndex((kept) => kept.head === head && sameItems(kept.items, items));
+  join(head: string, items: readonly CachedObject[]): Promise<ListBody> {
+    const asked = { head, items };
+    const known = this.#kept.findIndex((kept) => isSame(kept, asked));
     const found = this.#kept[known];
     if (found) {
       this.#kept.splice(known, 1);
       this.#kept.push(found);
-      return found.body;
+      return Promise.resolve(found.body);
     }
-    const body: ListBody = { plain: joined(head, items) };
-    if (body.plain.length >= KEPT_LIST_MIN_BYTES) this.#keep({ head, items, body });
-    return body;
+    for (const making of this.#making) if (isSame(making, asked)) return making.body;
+    const making: Making = { ...asked, body: joined(head, items).then((plain) => ({ plain })) };
+    this.#making.add(making);
+    return making.body
+      .then((body) => {
+        if (body.plain.length >= KEPT_LIST_MIN_BYTES) this.#keep({ ...asked, body });
+        return body;
+      })
+      .finally(() => this.#making.delete(making));
   }
 
   #keep(kept: Kept): void {
@@ -48,23 +68,58 @@ export class ListBodies {
   }
 }
 
-function sameItems(a: readonly CachedObject[], b: readonly CachedObject[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+function isSame(a: Asked, b: Asked): boolean {
+  if (a.head !== b.head || a.items.length !== b.items.length) return false;
+  for (let i = 0; i < a.items.length; i++) if (a.items[i] !== b.items[i]) return false;
   return true;
 }
 
 /** One allocation, one copy of each object. */
-function joined(head: string, items: readonly CachedObject[]): Buffer {
+async function joined(head: string, items: readonly CachedObject[]): Promise<Buffer> {
   const opening = `${head.slice(0, -1)},"items":[`;
   let length = Buffer.byteLength(opening) + 3 + Math.max(0, items.length - 1);
-  for (const item of items) length += item.bytes.length;
+  // The first look at an object's bytes makes a copy of them, with its revision.
+  await inSlices(items, SLICE_BYTES, (item) => {
+    length += item.bytes.length;
+    return item.bytes.length;
+  });
   const body = Buffer.allocUnsafe(length);
   let at = body.write(opening);
-  for (let i = 0; i < items.length; i++) {
-    if (i > 0) body[at++] = 0x2c;
-    at += items[i]!.bytes.copy(body, at);
-  }
+  const start = at;
+  await inSlices(items, SLICE_BYTES, (item) => {
+    if (at > start) body[at++] = 0x2c;
+    at += item.bytes.copy(body, at);
+    return item.bytes.length;
+  });
   body.write(']}\n', at);
   return body;
 }
+
+/**
+ * A list of what `write` makes of each item, in slices: `opening` + texts joined with `separator` + `closing`. `cost` is
+ * about how many microseconds one item takes.
+ */
+export async function listOfTexts<T>(
+  items: readonly T[],
+  text: { readonly opening: string; readonly separator: string; readonly closing: string },
+  write: (item: T) => string,
+  cost: number,
+): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let chunk = text.opening;
+  let first = true;
+  await inSlices(items, SLICE_MICROSECONDS, (item) => {
+    chunk += first ? write(item) : text.separator + write(item);
+    first = false;
+    if (chunk.length > CHUNK_CHARACTERS) {
+      chunks.push(Buffer.from(chunk));
+      chunk = '';
+    }
+    return cost;
+  });
+  chunks.push(Buffer.from(chunk + text.closing));
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+}
+
+const SLICE_MICROSECONDS = 1500;
+const CHUNK_CHARACTERS = 128 * 1024;

@@ -108,6 +108,7 @@ export class ResourceHandler {
     const lazy = {
       deliver: (batch: Parameters<ReturnType<typeof watchStream>['deliver']>[0]) => opened().deliver(batch),
       end: (error?: Error) => opened().end(error),
+      ready: () => opened().ready?.() ?? Promise.resolve(),
     };
     try {
       await api.watch(ctx, target, { ...asked, timeoutSeconds }, lazy);

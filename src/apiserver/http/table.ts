@@ -43,12 +43,21 @@ export interface ListMeta {
   readonly remainingItemCount?: number;
 }
 
+/** meta/v1 Table. */
+export interface Table {
+  readonly kind: 'Table';
+  readonly apiVersion: string;
+  readonly metadata: ListMeta;
+  readonly columnDefinitions: readonly TableColumn[] | null;
+  readonly rows: readonly object[];
+}
+
 export function tableOf(
   items: readonly CachedObject[],
   metadata: ListMeta,
   context: TableContext,
   columns = true,
-): object {
+): Table {
   const { printer, resource, accepted } = context;
   return {
     kind: 'Table',
@@ -59,7 +68,7 @@ export function tableOf(
   };
 }
 
-function rowOf(item: CachedObject, { printer, resource, accepted, include }: TableContext): object {
+export function rowOf(item: CachedObject, { printer, resource, accepted, include }: TableContext): object {
   const cells = printer.cells(resource, item.object);
   if (include === 'None') return { cells };
   return { cells, object: include === 'Object' ? item.object : partialMetadata(item.object, accepted) };

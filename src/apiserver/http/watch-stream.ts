@@ -46,6 +46,7 @@ export function watchStream(options: WatchStreamOptions): WatchSink {
         }
       sent(batch.length);
     },
+    ready: () => sink.drained(),
     end(error) {
       finish(() => {
         if (error) sink.write(Buffer.from(`${JSON.stringify({ type: 'ERROR', object: statusOf(error) })}\n`));

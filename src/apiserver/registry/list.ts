@@ -1,5 +1,6 @@
 // LIST: consistent by default, paged at one revision.
 import type { Resource } from '../../api/tables.ts';
+import { inSlices, turns } from '../../lib/turns.ts';
 import { StatusError } from '../../machinery/status.ts';
 import { type Revision, TooOldError } from '../../store/contract.ts';
 import { storedObject } from '../cache/cached-object.ts';
@@ -13,7 +14,10 @@ import { isPersisted } from './targets.ts';
 import { storageRow } from './versions.ts';
 
 /** Keys read from the store at once for an old page with selectors. */
-const STORE_CHUNK = 500;
+const STORE_CHUNK = 250;
+/** Objects read from the store, or written as another version, in one slice: one or two milliseconds. */
+const READ_PER_SLICE = 50;
+const CONVERTED_PER_SLICE = 30;
 
 /** One list under way. */
 interface Query {
@@ -42,7 +46,7 @@ export async function list(core: Core, ctx: RequestContext, target: Target, opti
   const page = options.continue
     ? await nextPage(core, ctx, query, decodeContinue(options.continue))
     : await firstPage(core, ctx, query, options);
-  const items = row === resource ? page.items : page.items.map((item) => inVersion(core, item, resource));
+  const items = row === resource ? page.items : await converted(core, page.items, resource);
   const last = page.items.at(-1);
   if (page.remaining === 0 || !last) return { items, revision: page.revision };
   return {
@@ -52,6 +56,15 @@ export async function list(core: Core, ctx: RequestContext, target: Target, opti
     // A count that selectors narrow would have to be found out by reading everything.
     ...(!selects(filter) && { remainingItemCount: page.remaining }),
   };
+}
+
+async function converted(core: Core, items: readonly CachedObject[], resource: Resource): Promise<CachedObject[]> {
+  const all: CachedObject[] = [];
+  await inSlices(items, CONVERTED_PER_SLICE, (item) => {
+    all.push(inVersion(core, item, resource));
+    return 1;
+  });
+  return all;
 }
 
 async function firstPage(core: Core, ctx: RequestContext, query: Query, options: ListOptions): Promise<Page> {
@@ -86,8 +99,9 @@ async function nextPage(core: Core, ctx: RequestContext, query: Query, token: Co
   });
 }
 
-function cachePage(core: Core, query: Query, after: string | undefined): Page {
+async function cachePage(core: Core, query: Query, after: string | undefined): Promise<Page> {
   const cache = cacheOf(core, query.row);
+  await cache.prepare(query.filter);
   const page = { ...(after !== undefined && { after }), ...(query.limit > 0 && { limit: query.limit }) };
   const { items, remaining } = cache.list(query.filter, page);
   return { items, remaining, revision: cache.revision };
@@ -103,6 +117,8 @@ async function pageAt(
 ): Promise<Page> {
   const items: CachedObject[] = [];
   let after = at.after;
+  // Everything below the prefix is in the namespace.
+  const narrowed = selects(query.filter);
   const chunk = query.limit > 0 && !selects(query.filter) ? query.limit : STORE_CHUNK;
   try {
     for (;;) {
@@ -114,9 +130,10 @@ async function pageAt(
         ...(after !== undefined && { after }),
       });
       for (const [i, stored] of found.items.entries()) {
+        if (i % READ_PER_SLICE === 0) await turns.next();
         after = stored.key;
         const object = storedObject(stored);
-        if (!matchesFilter(query.filter, query.row, object.object)) continue;
+        if (narrowed && !matchesFilter(query.filter, query.row, object.object)) continue;
         items.push(object);
         if (items.length !== query.limit) continue;
         return { items, revision: at.revision, remaining: found.remaining + found.items.length - i - 1 };

@@ -1,6 +1,7 @@
 // WATCH: from a revision, or beginning with what is there; with bookmarks; for a limited time.
 import type { Resource } from '../../api/tables.ts';
 import type { Timer } from '../../lib/clock.ts';
+import { turns } from '../../lib/turns.ts';
 import { StatusError } from '../../machinery/status.ts';
 import { type Revision, TooOldError } from '../../store/contract.ts';
 import type {
@@ -23,6 +24,11 @@ export const MIN_WATCH_SECONDS = 1800;
 /** Bookmarks come about this often, with up to a quarter more or less. */
 export const BOOKMARK_INTERVAL_MS = 60_000;
 
+/** First states that are sent in one slice: about a millisecond. */
+const INITIAL_PER_SLICE = 100;
+/** A watch to whose client so many changes happen before it has taken the first states begins anew. */
+const MAX_HELD = 10_000;
+
 export async function watch(
   core: Core,
   ctx: RequestContext,
@@ -41,6 +47,8 @@ export async function watch(
   else if (options.sendInitialEvents && asked > 0) {
     await waitForRevision(cache, asked, { clock: core.env.clock, signal: ctx.signal });
   }
+  const fromStart = options.sendInitialEvents ?? asked === 0;
+  if (fromStart) await cache.prepare(filter);
   ctx.signal.throwIfAborted();
   new Watch(core, { resource, row, filter, cache, options, asked }, sink).start(ctx.signal);
 }
@@ -62,6 +70,8 @@ class Watch {
   #bookmarkTimer: Timer | undefined;
   #endTimer: Timer | undefined;
   #ended = false;
+  /** Changes that came while the first states are being sent. */
+  #held: WatchDelivery[] | undefined;
 
   constructor(core: Core, request: Request, sink: WatchSink) {
     this.#core = core;
@@ -91,7 +101,8 @@ class Watch {
       this.#end(this.#tooOld(error));
       return;
     }
-    if (first.length > 0) this.#sink.deliver(first);
+    if (first.length > INITIAL_PER_SLICE) void this.#deliverInSlices(first);
+    else if (first.length > 0) this.#sink.deliver(first);
     this.#startTimers();
   }
 
@@ -110,8 +121,34 @@ class Watch {
     return inVersion(this.#core, object, this.#request.resource);
   }
 
+  /** Many first states go out as fast as the client takes them, with others' work between them. */
+  async #deliverInSlices(first: readonly WatchDelivery[]): Promise<void> {
+    this.#held = [];
+    for (let i = 0; i < first.length; i += INITIAL_PER_SLICE) {
+      if (i > 0) {
+        await turns.next();
+        await this.#sink.ready?.();
+      }
+      if (this.#ended) return;
+      this.#sink.deliver(first.slice(i, i + INITIAL_PER_SLICE));
+    }
+    const held = this.#held;
+    this.#held = undefined;
+    if (held.length > 0 && !this.#ended) this.#sink.deliver(held);
+  }
+
   #deliver(batch: readonly WatchDelivery[]): void {
     if (this.#ended) return;
+    if (this.#held) this.#hold(batch);
+    else this.#pass(batch);
+  }
+
+  #hold(batch: readonly WatchDelivery[]): void {
+    for (const d of batch) this.#held!.push(d.type === 'BOOKMARK' ? d : { ...d, object: this.#inVersion(d.object) });
+    if (this.#held!.length > MAX_HELD) this.#end(this.#tooOld(new TooOldError(this.#request.cache.revision)));
+  }
+
+  #pass(batch: readonly WatchDelivery[]): void {
     if (this.#request.row === this.#request.resource) this.#sink.deliver(batch);
     else {
       this.#sink.deliver(batch.map((d) => (d.type === 'BOOKMARK' ? d : { ...d, object: this.#inVersion(d.object) })));
@@ -147,7 +184,10 @@ class Watch {
     setImmediate(() =>
       setImmediate(() => {
         if (this.#ended) return;
-        if (this.#request.options.allowWatchBookmarks) this.#sink.deliver([{ type: 'BOOKMARK', revision }]);
+        // Before the first states are all there a bookmark would promise what was not sent.
+        if (this.#request.options.allowWatchBookmarks && !this.#held) {
+          this.#sink.deliver([{ type: 'BOOKMARK', revision }]);
+        }
         then();
       }),
     );
