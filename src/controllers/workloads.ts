@@ -6,6 +6,7 @@ import { endpointSliceController } from './endpoint-slice.ts';
 import { endpointsController } from './endpoints.ts';
 import { jobController } from './job.ts';
 import { replicaSetController, replicationController } from './replica-set.ts';
+import { resourceQuotaController } from './resource-quota.ts';
 import type { Controller } from './runtime.ts';
 import { statefulSetController } from './stateful-set.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished.ts';
@@ -22,6 +23,7 @@ export function workloadControllers(): readonly Controller[] {
     ttlAfterFinishedController(),
     cronJobController(),
     disruptionController(),
+    resourceQuotaController(),
     endpointSliceController(),
     endpointsController(),
   ];

@@ -21,8 +21,11 @@ const COUNTED = [
   'persistentvolumeclaims',
 ];
 
+/** The kind of a counted object. */
+type Counted = Pick<Resource, 'group' | 'resource'>;
+
 /** What an object uses, under the names that quotas limit. */
-export function usageOf(row: Resource, object: KubeObject): Amounts {
+export function usageOf(row: Counted, object: KubeObject): Amounts {
   const name = groupResource(row);
   const usage: { [resource: string]: string } = { [`count/${name}`]: '1' };
   if (COUNTED.includes(name)) usage[name] = '1';
@@ -76,7 +79,7 @@ const SCOPES: { readonly [scope: string]: Scope } = {
 };
 
 /** Quotas with scopes count only the pods that are in all of them. */
-function inScope(quota: ResourceQuota, row: Resource, object: KubeObject): boolean {
+export function inScope(quota: ResourceQuota, row: Counted, object: KubeObject): boolean {
   const scopes = quota.spec?.scopes ?? [];
   const expressions = quota.spec?.scopeSelector?.matchExpressions ?? [];
   if (scopes.length === 0 && expressions.length === 0) return true;
