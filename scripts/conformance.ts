@@ -27,15 +27,15 @@ function say(text: string): void {
 }
 
 /** A cluster with simulated nodes for the length of `use`. */
-async function withCluster<T>(use: (kubeconfig: string) => Promise<T>): Promise<T> {
+async function withCluster<T>(name: string, use: (kubeconfig: string) => Promise<T>): Promise<T> {
   const directory = join(CACHE, 'cluster');
   const env = {
-    TSUKUBE_NAME: 'conformance',
+    TSUKUBE_NAME: name,
     TSUKUBE_DATA_DIR: directory,
     KUBECONFIG: join(directory, 'user-kubeconfig'),
   };
   // A copy of the bundle of its own: the run may be long, and dist/main.js may be built anew meanwhile.
-  const bundle = join(REPOSITORY, 'dist', 'conformance.js');
+  const bundle = join(REPOSITORY, 'dist', `conformance-${process.pid}.js`);
   const tsukube = (...args: string[]): Promise<string> => run(process.execPath, [bundle, ...args], { env });
   await run(process.execPath, ['scripts/build.ts'], { cwd: REPOSITORY });
   writeFileSync(bundle, readFileSync(join(REPOSITORY, 'dist', 'main.js')));
@@ -43,7 +43,7 @@ async function withCluster<T>(use: (kubeconfig: string) => Promise<T>): Promise<
   try {
     await tsukube('down');
     await tsukube('up', '--simulated', String(SIMULATED_NODES), '--port', PORT);
-    return await use(join(directory, 'conformance', 'admin.kubeconfig'));
+    return await use(join(directory, name, 'admin.kubeconfig'));
   } finally {
     await tsukube('down');
     rmSync(bundle);
@@ -58,7 +58,7 @@ interface Round {
   readonly reports: string;
 }
 
-/** Runs these tests and reads what came of them; the runner's logs stay in `reports`. */
+/** Runs these tests and reads what came of them; the runner's log and reports stay in `reports`. */
 async function runTests(round: Round): Promise<ReadonlyMap<string, Outcome>> {
   const { suite, kubeconfig, names, processes, reports } = round;
   if (names.length === 0) return new Map();
@@ -75,7 +75,9 @@ async function runTests(round: Round): Promise<ReadonlyMap<string, Outcome>> {
     '--e2e-verify-service-account=false',
   ];
   const args = ['-noColor', `-nodes=${processes}`, `-focus=${focusOn(names)}`, suite.tests, '--', ...tests];
-  const failure = await run(suite.runner, args, { cwd: reports }).catch((error: Error) => error);
+  const failure = await run(suite.runner, args, { cwd: reports, logFile: join(reports, 'run.log') }).catch(
+    (error: Error) => error,
+  );
   const files = readdirSync(reports).filter((name) => /^junit_\d+\.xml$/.test(name));
   if (files.length === 0) throw new Error('the suite did not run', { cause: failure });
   return new Map(files.flatMap((name) => [...outcomesOf(readFileSync(join(reports, name), 'utf8'))]));
@@ -105,7 +107,7 @@ async function conformance({ testClass, kubeconfig, processes, only }: Request):
     });
     return new Map([...(await runTests(round('parallel', false))), ...(await runTests(round('alone', true)))]);
   };
-  const outcomes = kubeconfig ? await both(kubeconfig) : await withCluster(both);
+  const outcomes = kubeconfig ? await both(kubeconfig) : await withCluster(`conformance-${testClass}`, both);
   const cluster = kubeconfig ? 'a cluster that was there' : `${SIMULATED_NODES} simulated nodes`;
   const result = { testClass, names, outcomes, cluster };
   if (only === undefined) {

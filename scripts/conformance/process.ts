@@ -1,8 +1,11 @@
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Keeps all that was printed. */
+  readonly logFile?: string;
 }
 
 /** Output kept of one program. */
@@ -12,7 +15,8 @@ const MAX_OUTPUT_BYTES = 1 << 28;
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, ...options.env };
-    execFile(command, [...args], { ...options, env, maxBuffer: MAX_OUTPUT_BYTES }, (error, stdout, stderr) => {
+    execFile(command, [...args], { cwd: options.cwd, env, maxBuffer: MAX_OUTPUT_BYTES }, (error, stdout, stderr) => {
+      if (options.logFile) writeFileSync(options.logFile, `${stdout}${stderr}`);
       if (!error) return resolve(stdout);
       const said = `${stdout}\n${stderr}`.trim().split('\n').slice(-20).join('\n');
       reject(
