@@ -130,6 +130,42 @@ describe('a data file that is not what was written is refused, never opened wron
     for (const length of lengths) if (await isRefused(image.subarray(0, length), `cut to ${length}`)) refused++;
     assert.ok(refused > lengths.length / 2, `${refused} of ${lengths.length}`);
     assert.ok(await isRefused(undefined, 'without its file'));
+    const directory = join(root, 'empty');
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'made'), '');
+    assert.throws(() => open(directory), /\(it has no data file\)/);
+    writeFileSync(join(directory, 'data.mdb'), '');
+    assert.throws(() => open(directory), /\(its data file is empty\)/);
+  });
+
+  test('the state before the newest, dressed up as the newest', async () => {
+    const bytes = Buffer.from(image);
+    const transactions = [0, 1].map((page) => bytes.readUInt32LE(page * PAGE + 24 + 128));
+    const older = transactions[0]! > transactions[1]! ? 1 : 0;
+    bytes.writeUInt32LE(transactions[1 - older]! + 1, older * PAGE + 24 + 128);
+    assert.ok(await isRefused(bytes, 'the older state'));
+  });
+
+  test('a page that is in use among the free ones', async () => {
+    const newest = [0, 1]
+      .map((page) => page * PAGE + 24)
+      .sort((a, b) => image.readUInt32LE(b + 128) - image.readUInt32LE(a + 128))[0]!;
+    const freeRoot = image.readUInt32LE(newest + 24 + 40) * PAGE;
+    const mainRoot = image.readUInt32LE(newest + 24 + 48 + 40);
+    assert.equal(image.readUInt16LE(freeRoot + 18), 2, 'the list has one page');
+    const bytes = Buffer.from(image);
+    // The first entry of the first list: after its key of eight bytes and its length.
+    const node = freeRoot + 24 + image.readUInt16LE(freeRoot + 24);
+    bytes.writeBigInt64LE(BigInt(mainRoot), node + 8 + 8 + 8);
+    assert.ok(await isRefused(bytes, 'a free page in use'));
+  });
+
+  test('another compacted revision', async () => {
+    const bytes = Buffer.from(image);
+    for (let at = bytes.indexOf('compacted70 '); at >= 0; at = bytes.indexOf('compacted70 ', at + 1))
+      bytes.write('6', at + 9);
+    assert.ok(!bytes.equals(image));
+    assert.ok(await isRefused(bytes, 'compacted up to 60'));
   });
 });
 
