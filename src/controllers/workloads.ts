@@ -8,6 +8,7 @@ import { jobController } from './job.ts';
 import { replicaSetController, replicationController } from './replica-set.ts';
 import { resourceQuotaController } from './resource-quota.ts';
 import type { Controller } from './runtime.ts';
+import { staleDisruptionController } from './stale-disruption.ts';
 import { statefulSetController } from './stateful-set.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished.ts';
 
@@ -23,6 +24,7 @@ export function workloadControllers(): readonly Controller[] {
     ttlAfterFinishedController(),
     cronJobController(),
     disruptionController(),
+    staleDisruptionController(),
     resourceQuotaController(),
     endpointSliceController(),
     endpointsController(),
