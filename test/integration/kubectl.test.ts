@@ -79,6 +79,13 @@ describe('commands in containers', () => {
     assert.equal(code, 5);
   });
 
+  test('a pod that runs once with this input', async () => {
+    const once = ['run', 'once', `--image=${WEB_1}`, '--rm', '-i', '--restart=Never', '--command', '--'];
+    const { code, stdout } = await cluster.kubectlRun([...once, 'sh', '-c', 'cat; exit 3'], { input: 'data\n' });
+    assert.equal(code, 3);
+    assert.match(stdout, /^data\n[\s\S]*pod "once" deleted/);
+  });
+
   test('files are copied both ways', async () => {
     const file = join(cluster.directory, 'file');
     await writeFile(file, 'copied\n');

@@ -262,6 +262,17 @@ describe('a node', () => {
     const refused = await cluster.kubectlRun(['drain', node]);
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /cannot delete .*Pods that declare no controller.*default\/client/s);
+    await cluster.kubectl(['create', 'poddisruptionbudget', 'web', '--selector=app=web', '--min-available=3']);
+    await eventually(
+      'the budget is counted',
+      async () => (await cluster.field('pdb web', '{.status.currentHealthy}')) === '3',
+    );
+    const protectedPods = await cluster.pods('app=web');
+    const kept = await cluster.kubectlRun(['drain', node, '--pod-selector=app=web', '--timeout=2s']);
+    assert.equal(kept.code, 1);
+    assert.match(kept.stderr, /Cannot evict pod as it would violate the pod's disruption budget\./);
+    assert.deepEqual(await cluster.pods('app=web'), protectedPods);
+    await cluster.kubectl(['delete', 'poddisruptionbudget', 'web']);
     const drained = await cluster.kubectl(['drain', node, '--pod-selector=app=web'], { timeoutMs: 90_000 });
     assert.match(drained, /evicted/);
     await eventually('the new pods wait', async () => {
