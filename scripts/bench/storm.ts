@@ -2,6 +2,7 @@
 // loop was held at a time. Prints one line for each way to list: `node scripts/bench/storm.ts [seconds]`.
 import { fork } from 'node:child_process';
 import { Agent, request } from 'node:https';
+import { setPriority } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Registry } from 'prom-client';
 import { Tables } from '../../src/api/tables.ts';
@@ -197,6 +198,7 @@ function startLoad(server: ApiServer, path: string, headers: Load['headers']) {
 
 /** The other process: CONNECTIONS clients that list, one answer after the other. */
 function beLoad(): void {
+  setPriority(10);
   let answers = 0;
   let stopped = false;
   process.once('message', (load: Load) => {

@@ -2,7 +2,7 @@
 import type { KubeObject } from '../../api/object.ts';
 import { invariant } from '../../lib/assert.ts';
 import type { Log } from '../../lib/log.ts';
-import { inSlices } from '../../lib/turns.ts';
+import { inSlices, turns } from '../../lib/turns.ts';
 import { type Revision, type Stored, type StoreEvent, TooOldError } from '../../store/contract.ts';
 import { SortedEntries } from '../../store/sorted.ts';
 import type { CachedObject, Filter, ResourceCache } from '../contract.ts';
@@ -19,6 +19,10 @@ interface Entry {
   object: PlacedObject;
 }
 
+/** So many new objects may be parsed by the list itself. */
+const PARSED_AT_ONCE = 20;
+/** A collection of more is listed at most once in a round of the event loop. */
+const LISTED_AT_ONCE = 500;
 /** Bytes of JSON parsed in one slice: one or two milliseconds. */
 const PARSED_PER_SLICE_BYTES = 128 * 1024;
 
@@ -31,6 +35,8 @@ export class StoredResourceCache implements ResourceCache {
   readonly #watchers: Watchers;
   #entries = new Map<string, Entry>();
   #sorted = new SortedEntries<Entry>();
+  /** How many objects at most have come since all were parsed. */
+  #unseen = 0;
 
   constructor(prefix: string, progress: Progress, fieldsOf: (object: KubeObject) => Fields, log: Log) {
     this.#root = `${REGISTRY_ROOT}${prefix}/`;
@@ -80,7 +86,11 @@ export class StoredResourceCache implements ResourceCache {
 
   async prepare(filter: Filter): Promise<void> {
     const { namespace, name, labels, fields } = filter;
-    if (name !== undefined || !parses(filter)) return;
+    if (name !== undefined) return;
+    // Going through many objects takes a while too.
+    if (this.size > LISTED_AT_ONCE) await turns.next();
+    if (!parses(filter) || this.#unseen <= PARSED_AT_ONCE) return;
+    const unseen = this.#unseen;
     const prefix = namespace === undefined ? this.#root : `${this.#root}${namespace}/`;
     const unparsed: CachedObject[] = [];
     for (const { object } of this.#sorted.range(prefix)) if (!object.parsed) unparsed.push(object);
@@ -89,6 +99,8 @@ export class StoredResourceCache implements ResourceCache {
       matches?.(object);
       return object.bytes.length;
     });
+    if (namespace === undefined) this.#unseen -= unseen;
+    if (this.size > LISTED_AT_ONCE) await turns.next();
   }
 
   reached(revision: Revision, signal: AbortSignal): Promise<void> {
@@ -102,12 +114,14 @@ export class StoredResourceCache implements ResourceCache {
   /** Takes what the store holds at the beginning. */
   load(stored: Stored, namespace: string | undefined): void {
     invariant(!this.#entries.has(stored.key), 'a list names a key once');
+    this.#unseen++;
     this.#add(stored.key, new PlacedObject(stored, namespace));
   }
 
   /** Applies the store's next change of this resource. */
   apply(event: StoreEvent, namespace: string | undefined): void {
     const key = event.type === 'put' ? event.stored.key : event.key;
+    this.#unseen++;
     const entry = this.#entries.get(key);
     const previous = entry?.object;
     const is = `${key} is at ${previous?.revision}, the store had ${event.previous?.revision}`;
