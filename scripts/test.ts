@@ -35,7 +35,7 @@ if (wanted.length === 0) {
 }
 
 const node = [process.execPath, '--test', '--test-reporter=spec', '--test-timeout=600000'] as const;
-const unit = testFiles('src/**/*.test.ts');
+const unit = testFiles('{src,scripts}/**/*.test.ts');
 if (unit.length > 0) run(`unit tests (${unit.length} files)`, node[0], [...node.slice(1), ...unit]);
 
 if (!unitOnly) {
