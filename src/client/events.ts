@@ -133,7 +133,11 @@ class EventWriter {
     // Not within the caller's own turn: recording an event costs its reporter nothing.
     await new Promise((resolve) => setImmediate(resolve));
     for (let event = this.#queue.shift(); event && !this.#signal.aborted; event = this.#queue.shift()) {
-      await this.#record(event);
+      try {
+        await this.#record(event);
+      } catch (error) {
+        this.#env.log.error('an event could not be recorded', error, { reason: event.reason });
+      }
     }
     this.#writing = false;
   }

@@ -62,7 +62,7 @@ export class ObjectIndex implements Informer<KubeObject> {
     if (this.#indexes.has(name)) return;
     const index: Index = { values, buckets: new Map() };
     this.#indexes.set(name, index);
-    for (const [key, object] of this.#objects) insert(index, key, object);
+    for (const [key, object] of this.#objects) this.#insert(index, key, object);
   }
 
   subscribe(handlers: InformerHandlers<KubeObject>, signal: AbortSignal): void {
@@ -129,8 +129,8 @@ export class ObjectIndex implements Informer<KubeObject> {
     this.#objects.set(key, object);
     this.#all = undefined;
     for (const index of this.#indexes.values()) {
-      if (previous) take(index, key, previous);
-      insert(index, key, object);
+      if (previous) this.#take(index, key, previous);
+      this.#insert(index, key, object);
     }
     for (const handler of this.#handlers) {
       this.#call(() => (previous ? handler.update?.(object, previous) : handler.add?.(object)));
@@ -142,7 +142,7 @@ export class ObjectIndex implements Informer<KubeObject> {
     if (!previous) return;
     this.#objects.delete(key);
     this.#all = undefined;
-    for (const index of this.#indexes.values()) take(index, key, previous);
+    for (const index of this.#indexes.values()) this.#take(index, key, previous);
     for (const handler of this.#handlers) this.#call(() => handler.delete?.(last));
   }
 
@@ -154,20 +154,30 @@ export class ObjectIndex implements Informer<KubeObject> {
       this.#log.error('event handler failed', error);
     }
   }
-}
 
-function insert(index: Index, key: string, object: KubeObject): void {
-  for (const value of index.values(object)) {
-    const bucket = index.buckets.get(value);
-    if (bucket) bucket.set(key, object);
-    else index.buckets.set(value, new Map([[key, object]]));
+  #insert(index: Index, key: string, object: KubeObject): void {
+    for (const value of this.#valuesOf(index, object)) {
+      const bucket = index.buckets.get(value);
+      if (bucket) bucket.set(key, object);
+      else index.buckets.set(value, new Map([[key, object]]));
+    }
   }
-}
 
-function take(index: Index, key: string, object: KubeObject): void {
-  for (const value of index.values(object)) {
-    const bucket = index.buckets.get(value);
-    bucket?.delete(key);
-    if (bucket?.size === 0) index.buckets.delete(value);
+  #take(index: Index, key: string, object: KubeObject): void {
+    for (const value of this.#valuesOf(index, object)) {
+      const bucket = index.buckets.get(value);
+      bucket?.delete(key);
+      if (bucket?.size === 0) index.buckets.delete(value);
+    }
+  }
+
+  /** An object that an index cannot take is missing from that index, and from nothing else. */
+  #valuesOf(index: Index, object: KubeObject): readonly string[] {
+    try {
+      return index.values(object);
+    } catch (error) {
+      this.#log.error('an index cannot take an object', error, { object: keyOf(object) });
+      return [];
+    }
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { recordEvents } from '../client/events.ts';
 import { testCluster } from '../client/test-cluster.ts';
+import { aborted } from '../lib/abort.ts';
 import { InvariantError } from '../lib/assert.ts';
 import { type Controller, runControllers, watch } from './runtime.ts';
 import { runTestControllers } from './test-controllers.ts';
@@ -96,5 +97,29 @@ it('ends only when its workers have, and at once when an invariant breaks', asyn
   await run;
   const broken = counter('broken', () => Promise.reject(new InvariantError('two and two')));
   await assert.rejects(runControllers([broken], options, cluster.signal), /two and two/);
+  await cluster.close();
+});
+
+it('what runs beside a queue begins anew when it throws, and its controller goes on', async () => {
+  let begun = 0;
+  const calls: string[] = [];
+  const cluster = await runTestControllers({
+    ...counter('c', async (key) => {
+      calls.push(key);
+      return undefined;
+    }),
+    async run(_ctx, enqueue, signal) {
+      if (++begun < 3) throw new Error('no');
+      enqueue('sweep');
+      await aborted(signal);
+    },
+  });
+  assert.equal(begun, 1);
+  await cluster.client.resource('configmaps').create({ metadata: { namespace: 'default', name: 'a' } });
+  await cluster.pass(0);
+  assert.deepEqual(calls, ['a']);
+  await cluster.pass(10_000);
+  assert.equal(begun, 3);
+  assert.deepEqual(calls, ['a', 'sweep']);
   await cluster.close();
 });

@@ -7,6 +7,8 @@ import { observeQueue } from '../client/queue-metrics.ts';
 import { WorkQueue } from '../client/work-queue.ts';
 import { isAbort } from '../lib/abort.ts';
 import { InvariantError } from '../lib/assert.ts';
+import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts';
+import { sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import { isReason } from '../machinery/status.ts';
 
@@ -156,6 +158,9 @@ export async function runControllers(
 /** Reconciles that one worker does before it lets others have the event loop. */
 const KEYS_PER_TURN = 8;
 
+/** Between two beginnings of what runs beside a queue, when it throws. */
+const BESIDE_BACKOFF: BackoffPolicy = { initialMs: 1_000, maximumMs: 60_000, factor: 2, jitter: 0.2 };
+
 class Running {
   readonly #controller: Controller;
   readonly #ctx: ControllerContext;
@@ -186,10 +191,7 @@ class Running {
     try {
       for (const one of this.#watches) one.connect(this.#ctx.informers, this.#enqueue, signal);
       const workers = Array.from({ length: this.#controller.workers ?? 5 }, () => this.#work(signal));
-      const beside = this.#controller.run?.(this.#ctx, this.#enqueue, signal).catch((error: unknown) => {
-        if (!isAbort(error, signal)) throw error;
-      });
-      await Promise.all([...workers, beside]);
+      await Promise.all([...workers, this.#runBeside(signal)]);
     } finally {
       close();
       signal.removeEventListener('abort', close);
@@ -210,10 +212,34 @@ class Running {
       } finally {
         this.#queue.done(key);
       }
-      if (this.#queue.takeOverflow()) {
-        for (const one of this.#watches) one.resync(this.#ctx.informers, this.#enqueue);
-      }
+      if (this.#queue.takeOverflow()) this.#resync();
       if (count % KEYS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #resync(): void {
+    for (const one of this.#watches) {
+      try {
+        one.resync(this.#ctx.informers, this.#enqueue);
+      } catch (error) {
+        this.#ctx.env.log.error('looking at everything again failed', error);
+      }
+    }
+  }
+
+  /** A throw beside the queue harms this controller's sweep alone, which begins anew after a while. */
+  async #runBeside(signal: AbortSignal): Promise<void> {
+    const { clock, log, random } = this.#ctx.env;
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        return await this.#controller.run?.(this.#ctx, this.#enqueue, signal);
+      } catch (error) {
+        if (error instanceof InvariantError) throw error;
+        if (isAbort(error, signal) || signal.aborted) return;
+        log.error('what runs beside the queue failed, will begin anew', error);
+      }
+      const ended = await Promise.allSettled([sleep(clock, backoffMs(BESIDE_BACKOFF, failures, random), signal)]);
+      if (ended[0].status === 'rejected') return;
     }
   }
 

@@ -5,6 +5,7 @@ import type { Node } from '../api/generated/types.ts';
 import { FakeClock, settle } from '../lib/fake-clock.ts';
 import { silentLog } from '../lib/log.ts';
 import { seededRandom } from '../lib/random.ts';
+import type { IpFamily } from '../network/address.ts';
 import type { CommandResult } from '../network/command.ts';
 import { PlainInformers } from '../network/test-informers.ts';
 import { healthAnswer } from './health.ts';
@@ -25,17 +26,25 @@ class Bench {
   #said(argv: string): Partial<CommandResult> {
     return argv === 'nft list tables ip' ? { stdout: 'table ip tsukube\n', ...this.answer(argv) } : this.answer(argv);
   }
-  readonly proxy = new ServiceProxy({
-    informers: this.informers,
-    env: { clock: this.clock, random: seededRandom(1), log: silentLog, metrics: this.metrics },
-    run: async (argv, options) => {
-      this.commands.push({ argv: argv.join(' '), stdin: options?.stdin ?? '' });
-      return { code: 0, stdout: '', stderr: '', ...this.#said(argv.join(' ')) };
-    },
-    nodeName: 'node-a',
-    podRanges: [POD_RANGE],
-    serviceRanges: ['10.96.0.0/12'],
-  });
+  readonly proxy: ServiceProxy;
+
+  constructor(families: readonly IpFamily[] = ['IPv4']) {
+    this.proxy = this.#proxy(families);
+  }
+
+  #proxy = (families: readonly IpFamily[]): ServiceProxy =>
+    new ServiceProxy({
+      families,
+      informers: this.informers,
+      env: { clock: this.clock, random: seededRandom(1), log: silentLog, metrics: this.metrics },
+      run: async (argv, options) => {
+        this.commands.push({ argv: argv.join(' '), stdin: options?.stdin ?? '' });
+        return { code: 0, stdout: '', stderr: '', ...this.#said(argv.join(' ')) };
+      },
+      nodeName: 'node-a',
+      podRanges: [POD_RANGE],
+      serviceRanges: ['10.96.0.0/12'],
+    });
   done: Promise<void> = Promise.resolve();
 
   async start(): Promise<void> {
@@ -209,4 +218,31 @@ test('clean-up removes the tables of both families, also where there are none', 
     said,
     'add table ip tsukube\ndelete table ip tsukube\nadd table ip6 tsukube\ndelete table ip6 tsukube\n',
   );
+});
+
+test('an endpoint slice whose time of change is no time disturbs nothing', async () => {
+  bench.informers.put('services', web);
+  const odd = slice('web', [endpoint('10.244.0.1')]);
+  const annotations = { 'endpoints.kubernetes.io/last-change-trigger-time': 'garbage' };
+  bench.informers.put(SLICES, { ...odd, metadata: { ...odd.metadata, annotations } });
+  await bench.start();
+  assert.equal(bench.transactions().length, 1);
+  await bench.clock.advance(5000);
+  assert.equal(bench.transactions().length, 0, 'no sync failed and was tried again');
+  assert.equal(bench.proxy.health().healthy, true);
+  await bench.end();
+});
+
+test('what one family failed at does not keep its changes from the other', async () => {
+  bench = new Bench(['IPv4', 'IPv6']);
+  await bench.start();
+  await bench.clock.advance(1000);
+  bench.transactions();
+  let failures = 0;
+  bench.answer = (argv) => (argv === 'nft -f -' && failures++ === 0 ? { code: 1, stderr: 'busy' } : {});
+  bench.informers.put('services', service('six', 'fd00::1'), web);
+  await bench.clock.advance(60_000);
+  assert.match(bench.transactions().join(''), /no-endpoint-services \{ fd00::1 /);
+  assert.ok(failures > 1);
+  await bench.end();
 });

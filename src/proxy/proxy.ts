@@ -41,6 +41,8 @@ const RETRY: BackoffPolicy = { initialMs: 100, maximumMs: 30_000, factor: 2, jit
 /** A change that waits longer than this for the kernel makes the proxy unhealthy. */
 const HEALTHY_WITHIN_MS = 60_000;
 const LAST_CHANGE_ANNOTATION = 'endpoints.kubernetes.io/last-change-trigger-time';
+/** Changes between two syncs whose time is measured. */
+const MAX_TRIGGERS = 1000;
 const INDEX_BY_SERVICE = 'proxy-service';
 
 /** Runs until the signal aborts. The rules stay in the kernel: services go on working while an agent restarts. */
@@ -155,7 +157,8 @@ export class ServiceProxy {
     const slice = (object: EndpointSlice): void => {
       this.#metrics.endpointsChanged();
       const trigger = object.metadata.annotations?.[LAST_CHANGE_ANNOTATION];
-      if (trigger !== undefined && this.#triggers.length < 1000) this.#triggers.push(Date.parse(trigger));
+      const atMs = trigger === undefined ? Number.NaN : Date.parse(trigger);
+      if (Number.isFinite(atMs) && this.#triggers.length < MAX_TRIGGERS) this.#triggers.push(atMs);
       for (const key of serviceKeysOf(object)) this.#mark(key);
     };
     const changed = (now: EndpointSlice, before: EndpointSlice): void => {
@@ -233,14 +236,24 @@ export class ServiceProxy {
       for (const rules of this.#families) await rules.sync(changes, this.#node, signal);
     } catch (error) {
       this.#waitingSinceMs = waitedSinceMs;
+      // A family that was not come to has not seen these.
+      for (const key of keys) this.#dirty.add(key);
       for (const rules of this.#families) rules.distrust();
       for (const family of this.#familyNames) this.#metrics.failed(family);
       throw error;
     }
-    for (const [key, state] of changes) this.#healthChecks.update(key, state);
+    for (const [key, state] of changes) this.#updateHealthCheck(key, state);
     this.#lastSyncWallMs = this.#env.clock.now();
     for (const family of this.#familyNames) this.#metrics.finished(family, this.#lastSyncWallMs / 1000);
     for (const trigger of triggers) this.#metrics.programmed(Math.max(0, this.#lastSyncWallMs - trigger) / 1000);
+  }
+
+  #updateHealthCheck(key: string, state: ServiceState): void {
+    try {
+      this.#healthChecks.update(key, state);
+    } catch (error) {
+      this.#env.log.error('cannot serve the health check of a service', error, { service: key });
+    }
   }
 
   #stateOf(key: string): ServiceState {
