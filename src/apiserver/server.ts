@@ -71,6 +71,8 @@ export interface ApiServerOptions {
   /** The API server's identity towards kubelets; absent: the authority made on the spot issues one. */
   readonly kubelet?: KubeletCredentials;
   readonly limits?: InFlightLimits;
+  /** Milliseconds that events to one watcher are apart at least, so that a busy watch costs few writes; default 0. */
+  readonly watchPaceMs?: number;
   /** How long clients may take over a connection. */
   readonly timeouts?: ListenerTimeouts;
 }
@@ -157,6 +159,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     connectors: connectors(options, registry, caches, identity.kubelet),
     limits: options.limits ?? { readOnly: MAX_READ_ONLY_IN_FLIGHT, mutating: MAX_MUTATING_IN_FLIGHT },
     metrics: apiServerMetrics(env.metrics),
+    watchPaceMs: options.watchPaceMs,
   });
   const listener = await listen({
     tls: identity.tls,

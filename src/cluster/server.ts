@@ -1,5 +1,6 @@
 // `tsukube server`: the control plane over the embedded store, and with --agent the node's parts in the same process.
 import { mkdir } from 'node:fs/promises';
+import { WATCH_PACE_MS } from '../apiserver/http/watch-pace.ts';
 import { sleep } from '../lib/clock.ts';
 import { openEmbeddedStore } from '../store/embedded.ts';
 import { runAgent } from './agent.ts';
@@ -79,6 +80,7 @@ function apiServerOptions(settings: Settings, pki: Pki) {
     port: settings.port,
     advertiseAddress: settings.advertiseAddress,
     servers: { addresses: [settings.advertiseAddress], port: settings.port },
+    watchPaceMs: WATCH_PACE_MS,
     kubelet: { certificate: pki.kubeletClient.certificate, key: pki.kubeletClient.key, ca: pki.ca.certificate },
     network: { cidr: settings.serviceCidr, nodePorts: { first: 30000, last: 32767 } },
   };

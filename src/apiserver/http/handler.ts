@@ -40,6 +40,8 @@ export interface HandlerOptions {
   readonly otherGroups?: PathHandler;
   readonly limits: InFlightLimits;
   readonly metrics: ApiServerMetrics;
+  /** See ResourceHandlerOptions. */
+  readonly watchPaceMs?: number | undefined;
 }
 
 const KNOWN_VERBS: ReadonlySet<string> = new Set([
@@ -62,7 +64,10 @@ export class Handler {
     this.#options = options;
     this.#auditId = auditIds(env.random);
     this.#inFlight = new InFlight(options.limits, metrics);
-    this.#resources = new ResourceHandler({ tables, api, printer, metrics, clock: env.clock, random: env.random });
+    this.#resources = new ResourceHandler({
+      ...{ tables, api, printer, metrics },
+      ...{ clock: env.clock, random: env.random, watchPaceMs: options.watchPaceMs },
+    });
   }
 
   /** Answers one request; never throws. */

@@ -16,6 +16,7 @@ import { deleteOptions, listOptions, watchOptions, writeOptions } from './query-
 import { isTrue, type RequestInfo } from './request-info.ts';
 import type { Response } from './response.ts';
 import { includeObject, type TableContext, type TablePrinter } from './table.ts';
+import { WatchPace } from './watch-pace.ts';
 import { watchStream } from './watch-stream.ts';
 
 /** The largest body that is read; etcd would refuse a bigger object anyway. */
@@ -30,6 +31,8 @@ export interface ResourceHandlerOptions {
   readonly metrics: ApiServerMetrics;
   readonly clock: Clock;
   readonly random: Random;
+  /** How far apart events to one watcher go out at least (WatchPace); default 0: as they come. */
+  readonly watchPaceMs?: number | undefined;
 }
 
 /** One request, as the operations see it. */
@@ -45,6 +48,7 @@ type Operation = (request: ResourceRequest) => Promise<void>;
 export class ResourceHandler {
   readonly #options: ResourceHandlerOptions;
   readonly #lists = new ListBodies();
+  readonly #pace: WatchPace;
   readonly #operations: { readonly [verb: string]: Operation } = {
     get: (request) => this.#get(request),
     list: (request) => this.#list(request),
@@ -58,6 +62,7 @@ export class ResourceHandler {
 
   constructor(options: ResourceHandlerOptions) {
     this.#options = options;
+    this.#pace = new WatchPace(options.clock, options.watchPaceMs ?? 0);
   }
 
   /** Answers a request whose target exists and allows its verb. */
@@ -99,6 +104,7 @@ export class ResourceHandler {
         sink: exchange.stream(200, response.headers(accepted.contentType)),
         accepted,
         table: this.#table(target, accepted, response),
+        pace: this.#pace,
         sent: (count) => metrics.watchEvents(group, version, resource, count),
         ended: metrics.longRunning(info),
       });

@@ -7,6 +7,7 @@ import { statusOf } from './encode.ts';
 import type { BodySink } from './exchange.ts';
 import type { Accepted } from './media.ts';
 import { partialMetadata, type TableContext, tableOf } from './table.ts';
+import type { WatchPace } from './watch-pace.ts';
 
 /** A watcher whose client has left this much unread when there is more to send is cut off: it begins again with a list. */
 export const WATCH_SEND_BUFFER_BYTES = 16 * 1024 * 1024;
@@ -18,6 +19,7 @@ export interface WatchStreamOptions {
   readonly sink: BodySink;
   readonly accepted: Accepted;
   readonly table: TableContext;
+  readonly pace: WatchPace;
   /** Called with the number of events of each batch sent. */
   readonly sent: (events: number) => void;
   readonly ended: () => void;
@@ -25,29 +27,56 @@ export interface WatchStreamOptions {
 
 /** Sends what it is given until the watch ends. */
 export function watchStream(options: WatchStreamOptions): WatchSink {
-  const { sink, table, sent, ended } = options;
+  const { sink, table, pace, sent, ended } = options;
   const { apiVersion, kind } = { apiVersion: apiVersionOf(table.resource), kind: table.resource.kind };
   const representation = representationOf(options, `${apiVersion}/${kind}`);
   let over = false;
+  /** What waits for its time; never more than MAX_SHARED_EVENTS. */
+  let held: WatchDelivery[] = [];
+  let lastSentMs = Number.NEGATIVE_INFINITY;
   const finish = (how: () => void): void => {
     if (over) return;
     over = true;
+    held = [];
     how();
     ended();
+  };
+  const send = (batch: Batch): void => {
+    if (sink.buffered > WATCH_SEND_BUFFER_BYTES) {
+      finish(() => sink.destroy());
+      return;
+    }
+    lastSentMs = pace.now();
+    if (batch.length <= MAX_SHARED_EVENTS) sink.write(representation(batch));
+    else
+      for (let i = 0; i < batch.length; i += MAX_SHARED_EVENTS) {
+        sink.write(representation(batch.slice(i, i + MAX_SHARED_EVENTS)));
+      }
+    sent(batch.length);
+  };
+  const flush = (): void => {
+    const batch = held;
+    held = [];
+    if (!over && batch.length > 0) send(batch);
   };
   return {
     deliver(batch) {
       if (over || batch.length === 0) return;
-      if (sink.buffered > WATCH_SEND_BUFFER_BYTES) return finish(() => sink.destroy());
-      if (batch.length <= MAX_SHARED_EVENTS) sink.write(representation(batch));
-      else
-        for (let i = 0; i < batch.length; i += MAX_SHARED_EVENTS) {
-          sink.write(representation(batch.slice(i, i + MAX_SHARED_EVENTS)));
-        }
-      sent(batch.length);
+      if (held.length + batch.length > MAX_SHARED_EVENTS) {
+        flush();
+        if (!over) send(batch);
+      } else if (held.length > 0) {
+        held.push(...batch);
+      } else if (pace.now() - lastSentMs >= pace.ms) {
+        send(batch);
+      } else {
+        held = [...batch];
+        pace.wait(flush);
+      }
     },
     ready: () => sink.drained(),
     end(error) {
+      flush();
       finish(() => {
         if (error) sink.write(Buffer.from(`${JSON.stringify({ type: 'ERROR', object: statusOf(error) })}\n`));
         sink.end();
@@ -66,10 +95,10 @@ function representationOf({ accepted, table }: WatchStreamOptions, gvk: string):
 }
 
 type Forms = Map<string, Buffer>;
-/** Frames and joined batches in the forms asked for so far; they live as long as the cache hands the delivery around. */
-const made = new WeakMap<Batch | WatchDelivery, Forms>();
+/** Frames in the forms asked for so far; they live as long as the cache hands the delivery around. */
+const made = new WeakMap<WatchDelivery, Forms>();
 
-function once(of: Batch | WatchDelivery, form: string, make: () => Buffer): Buffer {
+function sharedFrame(of: WatchDelivery, form: string, make: () => Buffer): Buffer {
   const forms: Forms = made.get(of) ?? new Map();
   const known = forms.get(form);
   if (known) return known;
@@ -78,11 +107,25 @@ function once(of: Batch | WatchDelivery, form: string, make: () => Buffer): Buff
   return buffer;
 }
 
-/** The batch as one buffer, shared by every watcher that gets the same batch in the same form. */
+/** The last batch that was joined, by its last delivery. */
+const joined = new WeakMap<WatchDelivery, { readonly batch: Batch; readonly form: string; readonly buffer: Buffer }>();
+
+/** The batch as one buffer, shared by every watcher that gets the same deliveries in the same form. */
 function sharedBatch(batch: Batch, form: string, frame: (delivery: WatchDelivery) => Buffer): Buffer {
-  const shared = (delivery: WatchDelivery): Buffer => once(delivery, form, () => frame(delivery));
+  const shared = (delivery: WatchDelivery): Buffer => sharedFrame(delivery, form, () => frame(delivery));
   if (batch.length === 1) return shared(batch[0]!);
-  return once(batch, form, () => Buffer.concat(batch.map(shared)));
+  const last = batch.at(-1)!;
+  const known = joined.get(last);
+  if (known?.form === form && sameDeliveries(known.batch, batch)) return known.buffer;
+  const buffer = Buffer.concat(batch.map(shared));
+  joined.set(last, { batch, form, buffer });
+  return buffer;
+}
+
+function sameDeliveries(a: Batch, b: Batch): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function framed(type: string, json: Buffer): Buffer {
