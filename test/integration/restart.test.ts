@@ -37,13 +37,17 @@ test(`kill -9 of the server ${KILLS} times under write load`, async (t) => {
   const watchers = [1, 2].map(() => adminClient(c).then((own) => new ResumingWatcher(own, namespace, from)));
   const [first, second] = await Promise.all(watchers);
   const load = new WriteLoad(c, namespace);
+  t.after(async () => {
+    await load.abandon();
+    for (const watcher of [first, second]) await watcher!.stop().catch(() => undefined);
+  });
   await load.start(4, 4);
   const outagesMs: number[] = [];
   let before = 0;
   for (let kill = 0; kill < KILLS; kill++) {
     // Some are killed in the middle of their start-up work, some well after it.
     const enough = before + 50 + (kill % 5) * 200;
-    await eventually('writes are acknowledged', async () => load.acknowledged >= enough);
+    await load.reached(enough);
     const pid = await killProcess(c, 'server');
     const killedMs = performance.now();
     await readyAgain(client);
@@ -51,7 +55,7 @@ test(`kill -9 of the server ${KILLS} times under write load`, async (t) => {
     before = load.acknowledged;
     assert.notEqual(await pidOf(c, 'server'), pid);
   }
-  await eventually('writes are acknowledged', async () => load.acknowledged >= before + 200);
+  await load.reached(before + 200);
   await load.stop();
   await load.checkPresent();
   const { resourceVersion } = await client.resource('configmaps').list({ namespace });

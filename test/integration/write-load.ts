@@ -38,13 +38,13 @@ function isOutage(error: unknown): boolean {
 }
 
 /** Asks until it is answered: reads may be repeated. */
-async function untilAnswered<T>(ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+async function untilAnswered<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
       return await ask();
     } catch (error) {
       if (!isOutage(error)) throw error;
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       await pause(10);
     }
   }
@@ -57,7 +57,10 @@ export class WriteLoad {
   readonly #namespace: string;
   readonly #clients: HttpsClient[] = [];
   readonly #stop = new AbortController();
+  readonly #abandoned = new AbortController();
   #writers: Promise<void>[] = [];
+  /** The first thing that a writer could not explain. */
+  #failure: unknown;
   #lastAcknowledgedMs = 0;
 
   constructor(cluster: TestCluster, namespace: string) {
@@ -85,6 +88,21 @@ export class WriteLoad {
       this.#clients.push(client);
       for (let w = 0; w < writers; w++) this.#writers.push(this.#write(client, `load-${c}-${w}`));
     }
+    for (const writer of this.#writers) {
+      writer.catch((error: unknown) => {
+        this.#failure ??= error;
+      });
+    }
+  }
+
+  /** Resolves when so many writes are acknowledged; rejects with what a writer could not explain. */
+  async reached(acknowledged: number): Promise<void> {
+    const endMs = performance.now() + 60_000;
+    while (this.acknowledged < acknowledged) {
+      if (this.#failure) throw this.#failure;
+      assert.ok(performance.now() < endMs, `${this.acknowledged} of ${acknowledged} writes were acknowledged`);
+      await pause(20);
+    }
   }
 
   /** Ends the writers; throws what one of them could not explain. */
@@ -96,6 +114,12 @@ export class WriteLoad {
       this.#writers = [];
       for (const client of this.#clients) client.close();
     }
+  }
+
+  /** Ends the writers at once, whatever they are in: for a test that failed. */
+  async abandon(): Promise<void> {
+    this.#abandoned.abort();
+    await this.stop().catch(() => undefined);
   }
 
   /** Creates, replaces (most often) and deletes one object, one after the other, each on top of what it knows. */
@@ -127,7 +151,7 @@ export class WriteLoad {
         this.#lastAcknowledgedMs = performance.now();
       } catch (error) {
         if (!isOutage(error)) throw new Error(`${type} of ${name} (attempt ${i})`, { cause: error });
-        const found = await untilAnswered(() => getOrNone(client, ref));
+        const found = await untilAnswered(() => getOrNone(client, ref), this.#abandoned.signal);
         checkAfterOutage(name, found, current, attempt);
         current = found;
       }
@@ -236,8 +260,11 @@ export class ResumingWatcher {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await this.#done;
-    this.#client.close();
+    try {
+      await this.#done;
+    } finally {
+      this.#client.close();
+    }
   }
 
   async #watch(): Promise<void> {
