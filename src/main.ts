@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from './cli/cli.ts';
 import type { Host } from './cluster/host.ts';
+import { InvariantError } from './lib/assert.ts';
 import { LOG_LEVELS, type LogLevel } from './lib/log.ts';
 import { realEnvironment } from './platform/environment.ts';
 
@@ -34,6 +35,14 @@ const host: Host = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
 };
+
+// A promise that somebody forgot must not take a cluster down; a broken invariant does. A command that a person typed ends.
+if (['server', 'agent'].includes(process.argv[2] ?? '')) {
+  process.on('unhandledRejection', (error) => {
+    if (error instanceof InvariantError) throw error;
+    host.env.log.error('a rejection that nobody handled', error);
+  });
+}
 
 process.exitCode = await runCommand(host, process.argv.slice(2), stop.signal);
 // What a component left open must not keep a finished command alive.

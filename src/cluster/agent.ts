@@ -1,5 +1,6 @@
 // The agent: what makes this machine a node. containerd, kubelet, pod network, service proxy, cluster DNS.
 import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Tables } from '../api/tables.ts';
 import type { Client } from '../client/contract.ts';
 import { recordEvents } from '../client/events.ts';
@@ -16,6 +17,7 @@ import { runRoutes, waitForPodCidr } from '../network/route-controller.ts';
 import { ServiceProxy } from '../proxy/proxy.ts';
 import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
+import { keepLogsBounded } from './log-bound.ts';
 import { cgroupRoot, containerdOptions, networkNames, proxyTable } from './node-options.ts';
 import { ensurePki, type Pki } from './pki.ts';
 import { readSettings, type Settings } from './settings.ts';
@@ -50,6 +52,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const { layout, settings, env, client } = options;
   const stop = new AbortController();
   const ends = AbortSignal.any([signal, stop.signal]);
+  const files = ['agent.log', 'containerd.log'].map((name) => join(layout.logs, name));
+  const logs = keepLogsBounded(files, env, ends);
   const informers = makeInformers({ client, tables: new Tables(), env });
   const containerd = await runContainerd(containerdOptions(layout, env), ends);
   const kubelet = await startKubelet(options, containerd.socket, ends);
@@ -87,6 +91,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   } finally {
     stop.abort(new Error('the agent ends'));
     await kubelet.ended;
+    await logs;
   }
 }
 

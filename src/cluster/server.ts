@@ -1,5 +1,6 @@
 // `tsukube server`: the control plane over the embedded store, and with --agent the node's parts in the same process.
 import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { WATCH_PACE_MS } from '../apiserver/http/watch-pace.ts';
 import { sleep } from '../lib/clock.ts';
 import { openEmbeddedStore } from '../store/embedded.ts';
@@ -7,6 +8,7 @@ import { runAgent } from './agent.ts';
 import { startControlPlane } from './control-plane.ts';
 import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
+import { keepLogsBounded } from './log-bound.ts';
 import { ensurePki, type Pki } from './pki.ts';
 import { readSettings, type Settings } from './settings.ts';
 
@@ -30,6 +32,7 @@ export async function runServerProcess(
   // The agent ends first, so that its last writes are taken; then the server drains.
   const agentEnds = AbortSignal.any([signal, stop.signal]);
   const serverEnds = new AbortController();
+  const logs = keepLogsBounded([join(layout.logs, 'server.log')], env, serverEnds.signal);
   try {
     const plane = await startControlPlane(
       {
@@ -58,6 +61,7 @@ export async function runServerProcess(
     await plane.ended;
   } finally {
     serverEnds.abort(new Error('the server ends'));
+    await logs;
     await store.close();
   }
   if (stop.signal.aborted) throw stop.signal.reason;

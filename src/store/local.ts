@@ -1,4 +1,5 @@
 // A store within one process: versions in memory decide, a record log makes durable, watchers follow the log.
+import { InvariantError } from '../lib/assert.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import {
@@ -288,11 +289,13 @@ export class LocalStore implements Store, WatchSource {
   // Durability: one batch at a time, everything that came meanwhile in the next.
 
   #flush(): void {
-    this.#flushing ??= this.#flushAll().finally(() => {
-      this.#flushing = undefined;
-      // What was written after the last look, and found a flush under way, is not left waiting for the next write.
-      if (!this.#failure && this.#dirty()) this.#flush();
-    });
+    this.#flushing ??= this.#flushAll()
+      .catch(broken)
+      .finally(() => {
+        this.#flushing = undefined;
+        // What was written after the last look, and found a flush under way, is not left waiting for the next write.
+        if (!this.#failure && this.#dirty()) this.#flush();
+      });
   }
 
   async #flushAll(): Promise<void> {
@@ -503,4 +506,9 @@ function checkWrite(write: Write): void {
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The log's own failures are dealt with; anything else leaves it unknown what is durable and who was told. */
+function broken(cause: unknown): never {
+  throw new InvariantError('the store could not publish what is durable', { cause });
 }
