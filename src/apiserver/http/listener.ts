@@ -6,7 +6,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createSecureContext, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { Log } from '../../lib/log.ts';
 import type { Exchange } from './exchange.ts';
@@ -80,6 +80,7 @@ const MAX_CHECK_INTERVAL_MS = 10_000;
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const { tls, handle, log, timeouts = DEFAULT_TIMEOUTS } = options;
   const connections = new Set<TLSSocket>();
+  const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
 
   const http2 = createHttp2Server({
@@ -122,6 +123,11 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
   });
   server.maxConnections = MAX_CONNECTIONS;
+  // A connection whose handshake is not over is to end with the server, too.
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   server.on('secureConnection', (socket) => {
     connections.add(socket);
     socket.once('close', () => connections.delete(socket));
@@ -134,28 +140,37 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     socket.destroy();
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error) => {
+      http1.close();
+      reject(error);
+    });
     server.listen({ host: options.address, port: options.port }, () => {
-      server.off('error', reject);
+      server.removeAllListeners('error');
       resolve();
     });
   });
   const bound = server.address() as AddressInfo;
+  const closed = new Promise<void>((resolve) => server.once('close', () => resolve()));
   const stopAccepting = (): void => {
     server.close();
     for (const session of sessions) session.goaway();
+  };
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    stopAccepting();
+    for (const session of sessions) session.destroy();
+    for (const connection of connections) connection.destroy();
+    for (const socket of sockets) socket.destroy();
+    http1.close();
+    await closed;
   };
   return {
     address: bound.address,
     port: bound.port,
     stopAccepting,
-    async close() {
-      const closed = server.listening ? new Promise((resolve) => server.once('close', resolve)) : Promise.resolve();
-      stopAccepting();
-      for (const session of sessions) session.destroy();
-      for (const connection of connections) connection.destroy();
-      http1.close();
-      await closed;
+    close: () => {
+      closing ??= close();
+      return closing;
     },
   };
 }
