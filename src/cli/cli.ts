@@ -7,11 +7,10 @@ import { loadImage } from '../cluster/images.ts';
 import { type Layout, layoutOf } from '../cluster/layout.ts';
 import { logFiles, printLog } from '../cluster/logs.ts';
 import { installPackages, missingPackages, NODE_PACKAGES, TEST_PACKAGES } from '../cluster/packages.ts';
-import { runServerProcess } from '../cluster/server.ts';
+import { DamagedStoreError, runServerProcess } from '../cluster/server.ts';
 import { type ClusterStatus, clusterStatus } from '../cluster/status.ts';
 import { runTool } from '../cluster/tools.ts';
 import { up } from '../cluster/up.ts';
-import { DamagedStoreError } from '../store/lmdb-check.ts';
 import { helpText, type Invocation, numberFlag, readArguments, stringFlag, UsageError } from './arguments.ts';
 
 /** Exit codes: 0 done, 1 failed, 64 bad usage, 65 damaged data (sysexits EX_USAGE, EX_DATAERR). */

@@ -12,6 +12,8 @@ import { keepLogsBounded } from './log-bound.ts';
 import { ensurePki, type Pki } from './pki.ts';
 import { readSettings, type Settings } from './settings.ts';
 
+export { DamagedStoreError } from '../store/lmdb-check.ts';
+
 /** How long requests under way may take to end after /readyz has begun to fail. */
 const DRAIN_MS = 300;
 
