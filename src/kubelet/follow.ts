@@ -60,7 +60,9 @@ export async function follow<T extends KubeObject>(
       // A refusal says nothing about when it will be granted: start over from a list.
       if (error instanceof StatusError && !isReason(error, 'ServiceUnavailable', 'TooManyRequests'))
         version = undefined;
-      env.log.debug('list and watch failed; trying again', { error: String(error) });
+      // What is neither the server's nor the connection's is a defect of ours, to be seen.
+      if (error instanceof TypeError || error instanceof RangeError) env.log.error('following objects failed', error);
+      else env.log.debug('list and watch failed; trying again', { error: String(error) });
       await sleep(env.clock, backoffMs(RETRY, failures++, env.random), signal).catch(() => undefined);
     }
   }

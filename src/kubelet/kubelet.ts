@@ -356,8 +356,13 @@ class NodeAgent {
   #upsert(pod: Pod): void {
     const uid = pod.metadata.uid!;
     const worker = this.#workers.get(uid);
-    if (worker) worker.update(pod);
-    else this.#workers.set(uid, new PodWorker(pod, this.#tools, this.#signal));
+    try {
+      if (worker) worker.update(pod);
+      else this.#workers.set(uid, new PodWorker(pod, this.#tools, this.#signal));
+    } catch (error) {
+      // One pod must not keep the node from its others.
+      this.#env.log.error('a pod could not be taken in', error, { pod: pod.metadata.name, uid });
+    }
   }
 
   #admit(pod: Pod): PodFailure | undefined {

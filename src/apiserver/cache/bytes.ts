@@ -1,6 +1,9 @@
 // Stored bytes carry no resourceVersion: the revision of the write that stored them is put in when they are read.
 import type { Revision } from '../../store/contract.ts';
 
+// Both forms live as long as the history of changes: in memory of their own, since a slice of Node's pool would keep a whole
+// slab (64 KiB) from being given back.
+
 /** Nothing before it holds this run of bytes: within a JSON string its quotes would be escaped. */
 const METADATA = Buffer.from('"metadata":{');
 const CLOSING_BRACE = 0x7d;
@@ -12,7 +15,7 @@ export function withRevision(stored: Buffer, revision: Revision): Buffer {
   const at = found + METADATA.length;
   const empty = stored[at] === CLOSING_BRACE;
   const text = `"resourceVersion":"${revision}"${empty ? '' : ','}`;
-  const bytes = Buffer.allocUnsafe(stored.length + text.length);
+  const bytes = Buffer.allocUnsafeSlow(stored.length + text.length);
   stored.copy(bytes, 0, 0, at);
   bytes.write(text, at, 'latin1');
   stored.copy(bytes, at + text.length, at);
@@ -22,7 +25,7 @@ export function withRevision(stored: Buffer, revision: Revision): Buffer {
 /** One line of a JSON watch stream. */
 export function frameOf(type: string, object: Buffer): Buffer {
   const start = `{"type":"${type}","object":`;
-  const frame = Buffer.allocUnsafe(start.length + object.length + 2);
+  const frame = Buffer.allocUnsafeSlow(start.length + object.length + 2);
   frame.write(start, 0, 'latin1');
   object.copy(frame, start.length);
   frame.write('}\n', start.length + object.length, 'latin1');
