@@ -1,6 +1,6 @@
 // Builds dist/main.js: the whole program as one file, so that start-up pays for no module resolution and no type stripping.
 // Native packages stay outside, beside it in node_modules.
-import { rename, rm } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const started = performance.now();
@@ -12,7 +12,9 @@ await build({
   platform: 'node',
   target: 'node22',
   format: 'esm',
-  sourcemap: 'inline',
+  // Beside the bundle: within it, it would stay in the memory of every process.
+  sourcemap: 'external',
+  footer: { js: '//# sourceMappingURL=main.js.map' },
   legalComments: 'none',
   // lmdb loads a native addon. The others look files up beside themselves.
   external: ['lmdb'],
@@ -21,6 +23,6 @@ await build({
   },
   logLevel: 'warning',
 });
+await rename(`${temporary}.map`, 'dist/main.js.map');
 await rename(temporary, 'dist/main.js');
-await rm(`${temporary}.map`, { force: true });
 if (process.stderr.isTTY) process.stderr.write(`tsukube: built in ${Math.round(performance.now() - started)} ms\n`);
