@@ -22,7 +22,7 @@ const USAGE = `npm run bench -- [options]
   --idle N         seconds of the idle measurement; 0 leaves it out (default: 15)
   --port N         first of ten ports (default: 19440)
   --bundle FILE    the program (default: dist/main.js)
-  --node-option O  for the program's runtime, in place of --enable-source-maps (may be repeated)`;
+  --node-option O  for the program's runtime (may be repeated)`;
 
 const WARM_UP_MS = 1500;
 /** After start and before idle is measured: informers are filled and compilers done. */
@@ -85,7 +85,7 @@ async function measureStartsAndIdle(): Promise<void> {
         directory: join(directory, 'ours'),
         port,
         bundle: options.bundle,
-        nodeOptions: options['node-option'] ?? ['--enable-source-maps'],
+        nodeOptions: options['node-option'] ?? [],
       }),
     ...(options.peer === undefined ? [] : [peerStarter(options.peer, port + 5)]),
   ];
