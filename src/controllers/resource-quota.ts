@@ -3,10 +3,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Pod, ResourceQuota, ResourceTypes } from '../api/generated/types.ts';
 import { draft, type KubeObject, keyOf } from '../api/object.ts';
-import { inScope, usageOf } from '../apiserver/admission/resource-quota.ts';
 import { isTerminating } from '../machinery/meta.ts';
 import { isTerminal } from '../machinery/pods.ts';
 import { addQuantities, formatQuantity, parseQuantity } from '../machinery/quantity.ts';
+import { inScope, usageOf } from '../machinery/quota.ts';
 import { isReason } from '../machinery/status.ts';
 import { sameStatus } from './replica-set.ts';
 import {
