@@ -2,6 +2,7 @@
 import type { Pod, ResourceQuota } from '../../api/generated/types.ts';
 import { cloneJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
+import { groupResource } from '../../api/tables.ts';
 import { addQuantities, compareQuantities, formatQuantity, parseQuantity } from '../../machinery/quantity.ts';
 import { type Amounts, inScope, usageOf } from '../../machinery/quota.ts';
 import { forbidden } from '../../machinery/status.ts';

@@ -5,11 +5,17 @@ import type { ObjectEvent } from './event.ts';
 
 /** So many changes of a resource are kept. */
 export const HISTORY_EVENTS = 10_000;
-/** They are cut back to HISTORY_EVENTS when there are more by this. */
-const HISTORY_SLACK = 1_000;
+/** And so many bytes of the objects as stored; what is derived from them comes to a few times that. */
+export const HISTORY_BYTES = 8 * 1024 * 1024;
+/** However big the objects are, so many changes are kept. */
+const HISTORY_MINIMUM = 100;
+/** When there is more, this share goes at once, so that cutting costs little for each change. */
+const CUT_SHARE = 0.1;
 
 export class History {
   #events: ObjectEvent[] = [];
+  #sizes: number[] = [];
+  #bytes = 0;
   /** Every change after this revision is here. */
   #floor: Revision;
 
@@ -21,13 +27,27 @@ export class History {
     return this.#floor;
   }
 
-  add(event: ObjectEvent): void {
+  /** `bytes`: the object's size as stored. */
+  add(event: ObjectEvent, bytes: number): void {
     invariant(event.revision > (this.#events.at(-1)?.revision ?? this.#floor), 'changes come in order of revision');
     this.#events.push(event);
-    if (HISTORY_EVENTS + HISTORY_SLACK > this.#events.length) return;
-    const kept = this.#events.length - HISTORY_EVENTS;
-    this.#floor = this.#events[kept - 1]!.revision;
-    this.#events = this.#events.slice(kept);
+    this.#sizes.push(bytes);
+    this.#bytes += bytes;
+    if (this.#events.length > HISTORY_EVENTS * (1 + CUT_SHARE) || this.#bytes > HISTORY_BYTES) this.#cut();
+  }
+
+  #cut(): void {
+    const keptBytes = HISTORY_BYTES * (1 - CUT_SHARE);
+    const most = this.#events.length - HISTORY_MINIMUM;
+    let gone = 0;
+    while (most > gone && (this.#events.length - gone > HISTORY_EVENTS || this.#bytes > keptBytes)) {
+      this.#bytes -= this.#sizes[gone]!;
+      gone++;
+    }
+    if (gone === 0) return;
+    this.#floor = this.#events[gone - 1]!.revision;
+    this.#events = this.#events.slice(gone);
+    this.#sizes = this.#sizes.slice(gone);
   }
 
   /** Up to `limit` changes after a revision. */
@@ -45,6 +65,8 @@ export class History {
 
   reset(floor: Revision): void {
     this.#events = [];
+    this.#sizes = [];
+    this.#bytes = 0;
     this.#floor = floor;
   }
 }

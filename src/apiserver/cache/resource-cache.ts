@@ -142,7 +142,8 @@ export class StoredResourceCache implements ResourceCache {
       this.#entries.delete(key);
       this.#sorted.remove(key);
     }
-    this.#history.add(change);
+    const stored = event.type === 'put' ? event.stored : event.previous;
+    this.#history.add(change, stored.value.length);
     this.#watchers.dispatch(change);
   }
 
