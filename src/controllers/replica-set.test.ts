@@ -101,6 +101,8 @@ test('a failure shows as a condition and goes when it is over', () => {
   const failure = { reason: 'FailedCreate', message: 'no' };
   const failed = replicaStatus(setOf(1), [], failure, NOW);
   assert.equal(failed.conditions?.[0]?.reason, 'FailedCreate');
+  const again = replicaStatus({ ...setOf(1), status: failed }, [], { reason: 'FailedCreate', message: 'another' }, NOW);
+  assert.deepEqual(again, failed);
   assert.equal(replicaStatus({ ...setOf(1), status: failed }, [], undefined, NOW).conditions, undefined);
 });
 

@@ -137,6 +137,8 @@ function conditionsAfter(
   const others = existing.filter((c) => c.type !== 'ReplicaFailure');
   if (!failure) return others.length > 0 ? { conditions: others } : {};
   const before = existing.find((c) => c.type === 'ReplicaFailure');
+  // The message names the pod that was refused, another one each time: it alone is no news, or status and look would chase each other.
+  if (before?.status === 'True' && before.reason === failure.reason) return { conditions: existing };
   const lastTransitionTime = before?.lastTransitionTime ?? rfc3339(nowMs);
   return { conditions: [...others, { type: 'ReplicaFailure', status: 'True', ...failure, lastTransitionTime }] };
 }
