@@ -11,7 +11,6 @@ const TOKENS = 'asks for token Secrets of service accounts, which Kubernetes 1.2
 const STAMPS =
   'compares stored revisions byte by byte with a template that has an empty creationTimestamp, which is no longer written';
 const NO_CUSTOM_RESOURCES = 'custom resources are not served yet';
-const NO_QUOTA_CONTROLLER = 'no controller counts the usage of quotas yet';
 const KNOWN: readonly (readonly [part: string, reason: string])[] = [
   ['should allow opting out of API token automount', TOKENS],
   ['should ensure that all services are removed when a namespace is deleted', TOKENS],
@@ -20,8 +19,6 @@ const KNOWN: readonly (readonly [part: string, reason: string])[] = [
   ['with same hostPort but different hostIP', 'runs a program in a pod, which simulated nodes cannot'],
   ['CustomResourceDefinition', NO_CUSTOM_RESOURCES],
   ['CustomResourcePublishOpenAPI', NO_CUSTOM_RESOURCES],
-  ['ResourceQuota', NO_QUOTA_CONTROLLER],
-  ['like exceeded quota', NO_QUOTA_CONTROLLER],
 ];
 
 export interface ClassResult {
