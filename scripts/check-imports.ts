@@ -1,6 +1,9 @@
-// Checks the layers of ARCHITECTURE.md: an import only points down, and only main.ts and tests see src/platform.
+// Checks the layers of ARCHITECTURE.md: an import only points down, and only main.ts and tests see src/platform. And that what
+// the simulator runs reaches disk, network, processes, clocks, randomness and the event loop only through what it is handed
+// (edges.ts lists the files that are the edge, each with its reason).
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { directAccess, unusedEdges } from './edges.ts';
 
 /** Folder of src → folders it may import from, besides itself. */
 const ALLOWED: Record<string, readonly string[]> = {
@@ -34,7 +37,8 @@ const ALLOWED: Record<string, readonly string[]> = {
     'api',
     'lib',
   ],
-  cli: ['cluster', 'client', 'machinery', 'api', 'lib'],
+  sim: ['cluster', 'apiserver', 'controllers', 'scheduler', 'simulated', 'client', 'store', 'machinery', 'api', 'lib'],
+  cli: ['sim', 'cluster', 'client', 'machinery', 'api', 'lib'],
 };
 
 /** What the codec and its defaults need of machinery: refusals, and the canonical form of quantities and times. */
@@ -62,12 +66,14 @@ for (const file of files) {
     if (!allowed && !excepted) problems.push(`${file} imports ${to}: ${layer} may not`);
   }
   if (layer === 'platform') continue;
+  for (const use of directAccess(from, text)) problems.push(`${file} ${use}`);
   for (const [word] of text.matchAll(
     /\bDate\.now\(|\bMath\.random\(|\brandomUUID\(|(?<!\.)\bsetTimeout\(|(?<!\.)\bsetInterval\(|AbortSignal\.timeout\(|\bperformance\.now\(|new Date\(\)/g,
   )) {
     problems.push(`${file} uses ${word}: clocks and randomness come in from main.ts`);
   }
 }
+problems.push(...unusedEdges());
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) process.exit(1);
 console.log(`imports: ${files.length} files, every arrow points down`);

@@ -6,6 +6,7 @@ import { abortable } from '../lib/abort.ts';
 import { invariant } from '../lib/assert.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
+import { nextTurn } from '../lib/turns.ts';
 import type { Store } from '../store/contract.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
 import { reconcileBootstrapRoles } from './auth/bootstrap-reconcile.ts';
@@ -202,11 +203,6 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     },
     close,
   };
-}
-
-/** Lets the caches deliver what they have seen: batches go out at the end of a turn. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 interface State {

@@ -2,6 +2,7 @@ import type { Event, ObjectReference } from '../api/generated/types.ts';
 import type { KubeObject } from '../api/object.ts';
 import { rfc3339, sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
+import { nextTurn } from '../lib/turns.ts';
 import { isReason, StatusError } from '../machinery/status.ts';
 import type { Client, ResourceClient } from './contract.ts';
 import { countPatch, EventCorrelator } from './event-correlation.ts';
@@ -131,7 +132,7 @@ class EventWriter {
   async #drain(): Promise<void> {
     this.#writing = true;
     // Not within the caller's own turn: recording an event costs its reporter nothing.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     for (let event = this.#queue.shift(); event && !this.#signal.aborted; event = this.#queue.shift()) {
       try {
         await this.#record(event);

@@ -1,6 +1,7 @@
 import { type KubeObject, keyOf } from '../api/object.ts';
 import { abortable } from '../lib/abort.ts';
 import type { Log } from '../lib/log.ts';
+import { nextTurn } from '../lib/turns.ts';
 import type { Informer, InformerHandlers, WatchEvent } from './contract.ts';
 
 interface Index {
@@ -97,7 +98,7 @@ export class ObjectIndex implements Informer<KubeObject> {
       const known = this.#objects.get(key);
       if (known?.metadata.resourceVersion !== object.metadata.resourceVersion || known === undefined) this.#put(object);
       if (++count % OBJECTS_PER_TURN !== 0) continue;
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       signal.throwIfAborted();
     }
     for (const [key, object] of this.#objects) if (!listed.has(key)) this.#remove(key, object);

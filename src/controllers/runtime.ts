@@ -10,6 +10,7 @@ import { InvariantError } from '../lib/assert.ts';
 import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
+import { nextTurn } from '../lib/turns.ts';
 import { isReason } from '../machinery/status.ts';
 
 /** What a controller works with. `client` acts as the controller's own account; `events` carries its name. */
@@ -213,7 +214,7 @@ class Running {
         this.#queue.done(key);
       }
       if (this.#queue.takeOverflow()) this.#resync();
-      if (count % KEYS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (count % KEYS_PER_TURN === 0) await nextTurn();
     }
   }
 

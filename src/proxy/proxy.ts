@@ -6,6 +6,7 @@ import { abortable, isAbort } from '../lib/abort.ts';
 import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts';
 import { sleep, type Timer } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
+import { nextTurn } from '../lib/turns.ts';
 import { familyOfRange, type IpFamily } from '../network/address.ts';
 import type { RunCommand } from '../network/command.ts';
 import { DEFAULT_PROXY_TABLE, removeTable } from '../network/tables.ts';
@@ -197,7 +198,7 @@ export class ServiceProxy {
       await this.#untilWokenOr(this.#options.verifyIntervalMs ?? 30_000, signal);
       if (this.#waitingSinceMs === undefined) await this.#verify(signal);
     }
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await nextTurn();
     signal.throwIfAborted();
   }
 

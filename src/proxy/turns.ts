@@ -1,3 +1,4 @@
+import { nextTurn } from '../lib/turns.ts';
 // Work that takes long with many Services is written as generators that stop now and then; whoever drives them decides what
 // happens in between. An agent's event loop also answers probes and DNS.
 
@@ -10,7 +11,7 @@ export async function inTurns<T>(work: Generator<void, T>, signal: AbortSignal):
   for (;;) {
     const step = work.next();
     if (step.done) return step.value;
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await nextTurn();
     signal.throwIfAborted();
   }
 }

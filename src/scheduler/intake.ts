@@ -1,5 +1,6 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
+import { onNextTurn } from '../lib/turns.ts';
 
 /** How much of one turn of the event loop changes may take; what comes after waits for the next turn. */
 const SLICE_MS = 4;
@@ -49,7 +50,7 @@ export class Intake {
   #openTurn(): void {
     if (this.#turnStartMs !== undefined) return;
     this.#turnStartMs = this.#clock.monotonic();
-    setImmediate(() => {
+    onNextTurn(() => {
       this.#turnStartMs = undefined;
       this.#drain();
     });

@@ -4,6 +4,7 @@ import type { EventRecorder } from '../client/event-recorder.ts';
 import { BoundedTasks } from '../lib/bounded-tasks.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
+import { nextTurn } from '../lib/turns.ts';
 import { ClusterCache } from './cache.ts';
 import { type Decision, decide } from './decide.ts';
 import { fitError, NO_NODES } from './fit-error.ts';
@@ -298,7 +299,7 @@ class Scheduler {
 
   async #pause(): Promise<void> {
     if (!this.#overdue()) return;
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     this.#sliceStartMs = this.#context.env.clock.monotonic();
   }
 }

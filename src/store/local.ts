@@ -2,6 +2,7 @@
 import { InvariantError } from '../lib/assert.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
+import { nextTurn, onNextTurn } from '../lib/turns.ts';
 import {
   type ListOptions,
   type ListResult,
@@ -434,7 +435,7 @@ export class LocalStore implements Store, WatchSource {
     floor = Math.max(floor, this.#durable - HISTORY_EVENTS - HISTORY_SLACK, this.#revisions.floor);
     if (floor - this.#revisions.floor > TRIMMED_PER_TURN) {
       floor = this.#revisions.floor + TRIMMED_PER_TURN;
-      setImmediate(() => this.#closing.signal.aborted || this.#compact(0));
+      onNextTurn(() => this.#closing.signal.aborted || this.#compact(0));
     }
     this.#cool(floor);
     const dropped = this.#revisions.trim(floor);
@@ -502,10 +503,6 @@ function checkWrite(write: Write): void {
   if (write.key === '' || Buffer.byteLength(write.key) > MAX_KEY_BYTES) {
     throw new RangeError(`a key has 1 to ${MAX_KEY_BYTES} bytes`);
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** The log's own failures are dealt with; anything else leaves it unknown what is durable and who was told. */

@@ -1,4 +1,6 @@
 // A snapshot's bytes: a line of JSON that names format and revision, then every live record, each after its length and revision.
+
+import { nextTurn } from '../lib/turns.ts';
 import type { Revision } from './contract.ts';
 import { decodeRecord, encodeRecord, type WriteRecord } from './records.ts';
 import type { Version } from './revisions.ts';
@@ -39,7 +41,7 @@ export async function* writeSnapshot(options: {
       yield Buffer.concat(chunk);
       chunk = [];
       bytes = 0;
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
     if (bytes > 0) yield Buffer.concat(chunk);
   } finally {

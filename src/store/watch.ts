@@ -1,4 +1,6 @@
 // One watch: a cursor that follows the log of changes, so that order and exactly-once come by construction.
+
+import { nextTurn } from '../lib/turns.ts';
 import { type Revision, type StoreEvent, TooOldError, WATCH_BUFFER, type WatchOptions } from './contract.ts';
 import type { Change } from './revisions.ts';
 
@@ -67,7 +69,7 @@ export class Watch implements AsyncIterableIterator<readonly StoreEvent[]> {
       const events = this.#advance();
       if (events.length > 0) return { done: false, value: events };
       if (this.#cursor >= this.#source.durable) await this.#nextChange();
-      else await new Promise((resolve) => setImmediate(resolve));
+      else await nextTurn();
     }
     this.#finish();
     return { done: true, value: undefined };

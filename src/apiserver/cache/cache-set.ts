@@ -6,6 +6,7 @@ import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 import { sleep } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import type { Log } from '../../lib/log.ts';
+import { nextTurn } from '../../lib/turns.ts';
 import {
   type Revision,
   type Store,
@@ -225,8 +226,4 @@ export class StoreCaches implements CacheSet {
     this.#progress.advance(listed.revision);
     for (const cache of this.#caches.values()) cache.endWatches();
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,6 +1,7 @@
 // The watchers of one resource, found by what they watch, so that a change costs only those whom it may concern.
 import type { KubeObject } from '../../api/object.ts';
 import { type Log, silentLog } from '../../lib/log.ts';
+import { onNextTurn } from '../../lib/turns.ts';
 import { type Revision, TooOldError } from '../../store/contract.ts';
 import type { Filter, WatchDelivery } from '../contract.ts';
 import type { ObjectEvent } from './event.ts';
@@ -134,7 +135,7 @@ export class Watchers {
   #tick(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#turn());
+    onNextTurn(() => this.#turn());
   }
 
   #turn(): void {

@@ -1,7 +1,7 @@
 // WATCH: from a revision, or beginning with what is there; with bookmarks; for a limited time.
 import type { Resource } from '../../api/tables.ts';
 import type { Timer } from '../../lib/clock.ts';
-import { turns } from '../../lib/turns.ts';
+import { onNextTurn, turns } from '../../lib/turns.ts';
 import { StatusError } from '../../machinery/status.ts';
 import { type Revision, TooOldError } from '../../store/contract.ts';
 import type {
@@ -181,8 +181,8 @@ class Watch {
    */
   #bookmark(then: () => void): void {
     const { revision } = this.#request.cache;
-    setImmediate(() =>
-      setImmediate(() => {
+    onNextTurn(() =>
+      onNextTurn(() => {
         if (this.#ended) return;
         // Before the first states are all there a bookmark would promise what was not sent.
         if (this.#request.options.allowWatchBookmarks && !this.#held) {
