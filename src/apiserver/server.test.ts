@@ -14,8 +14,9 @@ import { connect as connectTls } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import { Registry } from 'prom-client';
 import { Tables } from '../api/tables.ts';
-import { FakeClock, settle } from '../lib/fake-clock.ts';
+import { FakeClock } from '../lib/fake-clock.ts';
 import { silentLog } from '../lib/log.ts';
+import { until } from '../lib/test-until.ts';
 import { realClock, realRandom } from '../platform/environment.ts';
 import { openMemoryStore } from '../store/memory.ts';
 import { issue, type KeyedCertificate } from './auth/certificates.ts';
@@ -310,7 +311,7 @@ function watch(path: string, headers: object = {}) {
     // biome-ignore lint/suspicious/noExplicitAny: as above
     async frames(count: number): Promise<any[]> {
       const complete = () => text.split('\n').slice(0, -1);
-      while (complete().length < count && !stream.destroyed) await settle();
+      await until(`${count} frames`, () => complete().length >= count || stream.destroyed);
       return complete().map((line) => JSON.parse(line));
     },
   };
@@ -349,8 +350,7 @@ test('two watchers get the same; a table watch names its columns once', async ()
   const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io';
   const { json: list } = await http2('GET', CONFIG_MAPS);
   const table = watch(`${CONFIG_MAPS}?watch=1&resourceVersion=${list.metadata.resourceVersion}`, { accept });
-  for (const one of both) while (one.status === 0) await settle();
-  while (table.status === 0) await settle();
+  for (const one of [...both, table]) await until('the watch begins', () => one.status !== 0);
   await http2('POST', CONFIG_MAPS, { body: configMap('w1') });
   await http2('POST', CONFIG_MAPS, { body: configMap('w2') });
   const [first, second] = await table.frames(2);
@@ -359,7 +359,7 @@ test('two watchers get the same; a table watch names its columns once', async ()
   assert.equal(second.object.rows[0].cells[0], 'w2');
   for (const one of both) {
     const names = async () => (await one.frames(2)).map((frame) => frame.object.metadata.name);
-    while (!(await names()).includes('w2')) await settle();
+    await until('it hears of w2', async () => (await names()).includes('w2'));
     one.stream.close();
   }
   table.stream.close();
@@ -371,8 +371,11 @@ test('a version that is not to be had is refused after a while', async () => {
   void future.then((received) => {
     answer = received;
   });
-  while (!answer) await clock.advance(1_000);
-  assert.deepEqual([answer.status, answer.json.reason], [504, 'Timeout']);
+  await until('it is refused', async () => {
+    await clock.advance(1_000);
+    return answer;
+  });
+  assert.deepEqual([answer!.status, answer!.json.reason], [504, 'Timeout']);
   assert.equal((await http2('GET', `${CONFIG_MAPS}?watch=1&resourceVersion=x`)).status, 400);
 });
 
@@ -388,7 +391,10 @@ test('a request that takes too long is given up', async () => {
   });
   const ended = new Promise((resolve) => stream.once('end', resolve));
   stream.write('{"kind":');
-  while (status === 0) await clock.advance(10_000);
+  await until('it is given up', async () => {
+    await clock.advance(10_000);
+    return status;
+  });
   await ended;
   assert.deepEqual([status, JSON.parse(text).reason], [504, 'Timeout']);
   stream.destroy();
@@ -397,9 +403,16 @@ test('a request that takes too long is given up', async () => {
 test('a watch ends after its time, and tells so by ending', async () => {
   const watching = watch(`${CONFIG_MAPS}?watch=1&timeoutSeconds=5`);
   await watching.frames(1);
-  const ended = new Promise((resolve) => watching.stream.once('end', resolve));
-  await clock.advance(6_000);
-  await ended;
+  let ended = false;
+  watching.stream.once('end', () => {
+    ended = true;
+  });
+  await clock.advance(4_000);
+  assert.equal(ended, false);
+  await until('the watch ends', async () => {
+    await clock.advance(1_000);
+    return ended;
+  });
 });
 
 test('who is not known may do little, who is known what the roles say', async () => {
@@ -422,8 +435,7 @@ test('who is not known may do little, who is known what the roles say', async ()
   };
   const path = '/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings';
   assert.equal((await http2('POST', path, { body: binding })).status, 201);
-  await settle();
-  assert.equal((await bare('GET', CONFIG_MAPS, { headers })).status, 200);
+  await until('vera may list', async () => (await bare('GET', CONFIG_MAPS, { headers })).status === 200);
   assert.equal((await bare('GET', '/api/v1/namespaces/default/secrets', { headers })).status, 403);
   assert.equal((await bare('POST', CONFIG_MAPS, { body: 'not even JSON', headers })).status, 403);
   assert.equal((await bare('GET', '/api/v1/configmaps', { headers })).status, 403);
@@ -622,8 +634,8 @@ describe('to kubelets, pods and services', () => {
     assert.deepEqual([exec.status, exec.json.message], [400, 'Upgrade request required']);
   });
 
-  /** An upgrade by hand: what comes back until the server closes or `until` is seen. */
-  async function upgrade(path: string, protocol: string, say: string, until: RegExp, headers = ''): Promise<string> {
+  /** An upgrade by hand: what comes back until the server closes or `seen` is there. */
+  async function upgrade(path: string, protocol: string, say: string, seen: RegExp, headers = ''): Promise<string> {
     const at = { host: '127.0.0.1', port: server.port, ALPNProtocols: ['http/1.1'] };
     const socket = connectTls({ ...at, ca: server.caCertificate, cert: admin.certificate, key: admin.key });
     let text = '';
@@ -633,7 +645,7 @@ describe('to kubelets, pods and services', () => {
     socket.write(
       `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n${headers}\r\n${say}`,
     );
-    while (!until.test(text) && !socket.destroyed) await settle();
+    await until(`${path} gives ${seen}`, () => seen.test(text) || socket.destroyed);
     socket.destroy();
     return text;
   }
@@ -696,8 +708,11 @@ describe('to kubelets, pods and services', () => {
       ports: [{ name: 'web', port }],
     };
     await http2('POST', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', { body: slice });
-    await settle();
-    assert.equal((await through()).text, 'GET /ok https');
+    const text = await until('there is an endpoint', async () => {
+      const answer = await through();
+      return answer.status !== 503 && answer.text;
+    });
+    assert.equal(text, 'GET /ok https');
   });
 });
 

@@ -8,6 +8,7 @@ import { Tables } from '../api/tables.ts';
 import { issue } from '../apiserver/auth/certificates.ts';
 import { type ApiServer, startApiServer } from '../apiserver/server.ts';
 import { FakeClock, settle } from '../lib/fake-clock.ts';
+import { until } from '../lib/test-until.ts';
 import { isReason } from '../machinery/status.ts';
 import { openMemoryStore } from '../store/memory.ts';
 import { clientSuite } from './client.suite.ts';
@@ -18,18 +19,18 @@ import { testEnvironment } from './test-cluster.ts';
 /** Passes bytes to a port on this machine until it is told to lose them all. */
 async function silenceableRelay(to: number) {
   let silent = false;
-  let busyMs = performance.now();
+  const passed = { asked: 0, answered: 0 };
   const sockets: Socket[] = [];
   const server = createServer((near) => {
     const far = createConnection(to, '127.0.0.1');
     sockets.push(near, far);
-    for (const [from, into] of [
-      [near, far],
-      [far, near],
+    for (const [from, into, count] of [
+      [near, far, 'asked'],
+      [far, near, 'answered'],
     ] as const) {
       from.on('error', () => undefined);
       from.on('data', (chunk) => {
-        busyMs = performance.now();
+        passed[count]++;
         if (!silent) into.write(chunk);
       });
     }
@@ -40,10 +41,8 @@ async function silenceableRelay(to: number) {
     silence: () => {
       silent = true;
     },
-    /** Nothing has passed for a while: what was asked is answered. */
-    async quiet() {
-      while (performance.now() - busyMs < 20) await settle();
-    },
+    /** How many pieces have come from the client, and from the server. */
+    passed: () => ({ ...passed }),
     close() {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -161,8 +160,16 @@ describe('HTTPS connections', () => {
     const { url } = await servers.start();
     const client = servers.client({ servers: [`https://127.0.0.1:${port}`, url] }, { connectTimeoutMs: 500 });
     const listing = namespaces(client);
+    let listed = false;
+    void listing.then(() => {
+      listed = true;
+    });
     await servers.clock.advance(499);
-    await servers.clock.advance(1);
+    assert.equal(listed, false);
+    await until('the next server is asked', async () => {
+      if (!listed) await servers.clock.advance(1);
+      return listed;
+    });
     assert.ok((await listing).items.length > 0);
     await servers.close();
     silent.close();
@@ -186,16 +193,25 @@ describe('HTTPS connections', () => {
       }
     })().catch((error: unknown) => outcomes.push(error));
     await direct.resource('namespaces').create({ metadata: { name: 'heard' }, spec: {} });
-    while (seen.length === 0) await settle();
+    await until('the watch hears', () => seen.length > 0);
     for (let i = 0; i < 6; i++) {
+      const before = relay.passed();
       await servers.clock.advance(10_000);
-      await relay.quiet();
+      await until('a ping is asked and answered', () => {
+        const { asked, answered } = relay.passed();
+        return asked > before.asked && answered > before.answered;
+      });
+      await settle();
     }
     assert.equal(outcomes.length, 0, 'pings are answered');
     relay.silence();
-    await servers.clock.advance(10_000);
-    assert.equal(outcomes.length, 0);
-    await servers.clock.advance(5_000);
+    const silentMs = servers.clock.monotonic();
+    await until('the watch breaks', async () => {
+      await servers.clock.advance(1_000);
+      return outcomes.length > 0;
+    });
+    const noticedMs = servers.clock.monotonic() - silentMs;
+    assert.ok(noticedMs >= options.pingTimeoutMs, `noticed after ${noticedMs} ms`);
     await watching;
     const [outcome] = outcomes;
     assert.ok(outcome instanceof TransportError && outcome.sent);

@@ -129,9 +129,9 @@ it('strange objects stop nobody else', async () => {
   assert.ok(taken > STRANGE.length / 2, `only ${taken} of ${STRANGE.length} were taken`);
   await cluster.apply(JSON.stringify(deployment('good')));
   const good = { namespace: 'default', name: 'good' };
-  await cluster.waitFor('deployments.apps', good, (found) => found.status?.readyReplicas === 2, { timeoutMs: 20_000 });
+  await cluster.waitFor('deployments.apps', good, (found) => found.status?.readyReplicas === 2, { timeoutMs: 120_000 });
   await cluster.client.resource('deployments.apps').delete(good);
-  await cluster.waitFor('deployments.apps', good, 'delete', { timeoutMs: 20_000 });
+  await cluster.waitFor('deployments.apps', good, 'delete', { timeoutMs: 120_000 });
 });
 
 it('a controller that cannot even tell the key of an object goes on with the others', async () => {

@@ -202,7 +202,7 @@ test('a full disk stops writes with its reason, loses nothing, and is noticed wh
   await check();
   await assert.rejects(write(6_000));
   await grow(20);
-  await eventually('it writes again', () => write(7_000).then(() => true), 10_000);
+  await eventually('it writes again', () => write(7_000).then(() => true));
   await check();
   await store.close();
   store = open(directory);
@@ -252,7 +252,7 @@ async function fillAndGrow(
   assert.match(String(later), /the store cannot write: no space left on device/);
   assert.equal((await configmaps.get({ namespace: 'default', name: 'before' })).data?.value?.length, 200_000);
   await grow();
-  await eventually('writes are taken again', () => make('after').then(() => true), 20_000);
+  await eventually('writes are taken again', () => make('after').then(() => true));
   const { items } = await configmaps.list({ namespace: 'default' });
   const names = new Set(items.map((item) => item.metadata.name));
   for (const name of ['before', 'after', ...Array.from({ length: made }, (_, n) => `more-${n}`)])

@@ -27,7 +27,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     const child = execFile(
       command,
       [...args],
-      { env: { ...process.env, ...options.env }, timeout: options.timeoutMs ?? 60_000, maxBuffer: 1 << 26 },
+      { env: { ...process.env, ...options.env }, timeout: options.timeoutMs ?? 180_000, maxBuffer: 1 << 26 },
       (error, stdout, stderr) => {
         if (error && typeof error.code !== 'number' && !error.killed) return reject(error);
         const code = error ? (error.killed ? 124 : (error.code as unknown as number)) : 0;
@@ -115,7 +115,7 @@ export function kubectlPath(): string {
 export async function eventually<T>(
   what: string,
   check: () => Promise<T | undefined | false>,
-  timeoutMs = 60_000,
+  timeoutMs = 120_000,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   let last: unknown;

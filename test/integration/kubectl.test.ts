@@ -32,9 +32,9 @@ after(() => cluster?.stop());
 async function streamed(args: string[], pattern: RegExp, meanwhile?: () => Promise<unknown>): Promise<string> {
   const child = cluster.kubectlStart(args);
   try {
-    await eventually(`${args.join(' ')} prints`, async () => !meanwhile || child.output() !== '', 10_000);
+    await eventually(`${args.join(' ')} prints`, async () => !meanwhile || child.output() !== '');
     await meanwhile?.();
-    await eventually(`${args.join(' ')} prints ${pattern}`, async () => pattern.test(child.output()), 10_000);
+    await eventually(`${args.join(' ')} prints ${pattern}`, async () => pattern.test(child.output()));
     assert.equal(child.exitCode, null, `it ended by itself: ${child.output()}`);
     return child.output();
   } finally {
@@ -112,9 +112,9 @@ describe('streams', () => {
       'shell',
       `wget -qO- http://${await cluster.field(`pod ${pod}`, '{.status.podIP}')}/version?seen`,
     );
-    await eventually('the request is logged', async () => all.output().includes('GET /version?seen'), 10_000);
+    await eventually('the request is logged', async () => all.output().includes('GET /version?seen'));
     await kubectl('delete', 'pod', pod);
-    await eventually('following ends with the container', async () => all.exitCode === 0, 10_000);
+    await eventually('following ends with the container', async () => all.exitCode === 0);
     await cluster.rolledOut('web');
   });
 
@@ -189,7 +189,7 @@ describe('looking', () => {
 
   test('wait, explain, api-resources, auth can-i', async () => {
     assert.match(
-      await kubectl('wait', 'deployment/web', '--for=condition=Available', '--timeout=10s'),
+      await kubectl('wait', 'deployment/web', '--for=condition=Available', '--timeout=120s'),
       /deployment.apps\/web condition met/,
     );
     const late = await cluster.kubectlRun(['wait', 'pod/shell', '--for=condition=Nothing', '--timeout=1s']);
@@ -322,7 +322,7 @@ describe('changing', () => {
       false,
     );
     await kubectl('delete', 'replicasets', '-l', 'app=web');
-    await eventually('its pods are gone', async () => (await cluster.pods('app=web')).length === 0, 20_000);
+    await eventually('its pods are gone', async () => (await cluster.pods('app=web')).length === 0);
     assert.match(await kubectl('delete', 'pod', 'shell', '--grace-period=0', '--force'), /pod "shell" force deleted/);
   });
 });

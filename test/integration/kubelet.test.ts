@@ -75,7 +75,7 @@ after(async () => {
   m.stop.abort();
   await m.kubelet?.ended;
   const cri = connectCri(m.socket, env.clock);
-  const limit = AbortSignal.timeout(60_000);
+  const limit = AbortSignal.timeout(180_000);
   try {
     await removeAllPods(cri, limit);
   } finally {
@@ -220,7 +220,7 @@ async function certificates(directory: string): Promise<Machine['tls']> {
 }
 
 /** Waits for a condition; what the pod or the machine does takes the time that it takes. */
-async function until<T>(what: string, check: () => T | Promise<T>, timeoutMs = 30_000): Promise<NonNullable<T>> {
+async function until<T>(what: string, check: () => T | Promise<T>, timeoutMs = 90_000): Promise<NonNullable<T>> {
   const begun = env.clock.monotonic();
   for (;;) {
     const value = await check();

@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
-const TIMEOUT_MS = 1000;
+const TIMEOUT_MS = 3000;
 const [role, ...args] = process.argv.slice(2);
 
 async function serve(name: string, address: string, port: number): Promise<void> {

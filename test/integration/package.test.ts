@@ -75,9 +75,7 @@ describe('the npm package', () => {
   }
 
   const node = (script: string, name: string): Promise<string> =>
-    writeFile(join(consumer, name), script).then(() =>
-      must('node', [join(consumer, name)], { env, timeoutMs: 30_000 }),
-    );
+    writeFile(join(consumer, name), script).then(() => must('node', [join(consumer, name)], { env, timeoutMs }));
 
   it('brings its code, types and licences, and the native store as its one dependency', async () => {
     const root = join(consumer, 'node_modules', 'tsukube');

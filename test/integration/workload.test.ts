@@ -43,15 +43,11 @@ describe('a web server', () => {
     );
     const port = await cluster.field('service web', '{.spec.ports[0].nodePort}');
     nodeUrl = `http://${nodeAddress}:${port}/`;
-    await eventually('the node port answers', () => fetchOnce(nodeUrl), 10_000);
-    await eventually(
-      'all pods are behind it',
-      async () => {
-        await assertSpreadOverPods(await spread(() => fetchOnce(nodeUrl)));
-        return true;
-      },
-      10_000,
-    );
+    await eventually('the node port answers', () => fetchOnce(nodeUrl));
+    await eventually('all pods are behind it', async () => {
+      await assertSpreadOverPods(await spread(() => fetchOnce(nodeUrl)));
+      return true;
+    });
   });
 
   test('its name answers in a pod, from all three pods', async () => {
@@ -97,7 +93,7 @@ describe('a web server', () => {
     await cluster.ready('probed');
     assert.equal(await restarts('probed'), 0);
     await cluster.shell('probed', 'rm /www/healthy');
-    await eventually('it is restarted', async () => (await restarts('probed')) === 1, 20_000);
+    await eventually('it is restarted', async () => (await restarts('probed')) >= 1);
     await cluster.ready('probed');
     assert.match(
       await cluster.event('probed', 'Unhealthy'),
@@ -109,7 +105,7 @@ describe('a web server', () => {
         'events --field-selector=involvedObject.name=probed,reason=Started',
         '{.items[*].count}',
       );
-      return counts.split(' ').reduce((sum, count) => sum + Number(count), 0) === 2;
+      return counts.split(' ').reduce((sum, count) => sum + Number(count), 0) >= 2;
     });
     assert.equal(await cluster.shell('probed', 'cat /www/healthy'), 'ok');
   });
@@ -127,7 +123,7 @@ describe('a web server', () => {
     ]);
     await cluster.ready('killed');
     await cluster.shell('killed', 'kill 1');
-    await eventually('it is restarted', async () => (await restarts('killed')) === 1, 10_000);
+    await eventually('it is restarted', async () => (await restarts('killed')) === 1);
     await cluster.ready('killed');
     const path = '{.status.containerStatuses[0].lastState.terminated';
     assert.equal(await cluster.field('pod killed', `${path}.exitCode}`), '3');
@@ -138,13 +134,12 @@ describe('a web server', () => {
       async () =>
         (await cluster.field('pod killed', '{.status.containerStatuses[0].state.waiting.reason}')) ===
         'CrashLoopBackOff',
-      10_000,
     );
     assert.match(
       await cluster.event('killed', 'BackOff'),
       /^Back-off restarting failed container killed in pod killed_default\(/,
     );
-    await eventually('it is restarted again', async () => (await restarts('killed')) === 2, 30_000);
+    await eventually('it is restarted again', async () => (await restarts('killed')) === 2);
     await cluster.kubectl(['delete', 'pod', 'killed', 'probed', '--now']);
   });
 });
@@ -171,7 +166,7 @@ describe('a new version', () => {
       await cluster.rolledOut('web');
     });
     assert.deepEqual(report.failed, []);
-    await eventually('only the new version answers', async () => [...(await versions())].join() === WEB_2, 10_000);
+    await eventually('only the new version answers', async () => [...(await versions())].join() === WEB_2);
   });
 
   test('a broken image is stuck without loss until it is undone', async () => {
@@ -212,7 +207,7 @@ describe('a new version', () => {
     assert.equal(await cluster.field('deployment web', '{.status.updatedReplicas}'), '');
     assert.match(await cluster.kubectl(['rollout', 'resume', 'deployment/web']), /deployment.apps\/web resumed/);
     await cluster.rolledOut('web');
-    await eventually('only the new version answers', async () => [...(await versions())].join() === WEB_2, 10_000);
+    await eventually('only the new version answers', async () => [...(await versions())].join() === WEB_2);
     const restarted = await cluster.kubectl(['rollout', 'restart', 'deployment/web']);
     assert.match(restarted, /restarted/);
     await cluster.rolledOut('web');
@@ -225,20 +220,17 @@ describe('a new version', () => {
         /deployment.apps\/web scaled/,
       );
       await cluster.rolledOut('web');
-      await eventually(`${replicas} pods`, async () => (await cluster.pods('app=web')).length === replicas, 20_000);
+      await eventually(`${replicas} pods`, async () => (await cluster.pods('app=web')).length === replicas);
       if (replicas === 0) {
-        await eventually(
-          'refused at once',
-          () =>
-            fetchOnce(nodeUrl).then(
-              () => false,
-              (error: NodeJS.ErrnoException) => error.code === 'ECONNREFUSED',
-            ),
-          10_000,
+        await eventually('refused at once', () =>
+          fetchOnce(nodeUrl).then(
+            () => false,
+            (error: NodeJS.ErrnoException) => error.code === 'ECONNREFUSED',
+          ),
         );
       }
     }
-    await eventually('it answers again', () => fetchOnce(nodeUrl), 10_000);
+    await eventually('it answers again', () => fetchOnce(nodeUrl));
     const { code, stderr } = await cluster.kubectlRun([
       'scale',
       'deployment/web',
@@ -300,7 +292,7 @@ describe('a node', () => {
     });
     await cluster.ready('tolerant');
     assert.match(await cluster.kubectl(['taint', 'nodes', node, 'maintenance=now:NoExecute']), /tainted/);
-    await cluster.kubectl(['wait', '--for=delete', 'pod/client', '--timeout=60s']);
+    await cluster.kubectl(['wait', '--for=delete', 'pod/client', '--timeout=120s']);
     const [waiting = ''] = await cluster.pods('app=web');
     assert.match(
       await cluster.event(waiting, 'FailedScheduling'),
@@ -356,7 +348,7 @@ describe('what a pod is given', () => {
         ],
       },
     });
-    await cluster.kubectl(['wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/given', '--timeout=60s']);
+    await cluster.kubectl(['wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/given', '--timeout=120s']);
     assert.equal(await cluster.kubectl(['logs', 'given']), 'one\ntwo\nblues3cret\n4 s3cret 80 given');
     assert.equal(
       await cluster.field('pod given', '{.status.initContainerStatuses[*].state.terminated.reason}'),
@@ -367,27 +359,19 @@ describe('what a pod is given', () => {
   test('the names of all pods behind a headless service', async () => {
     await cluster.kubectl(['create', 'service', 'clusterip', 'peers', '--clusterip=None', '--tcp=80']);
     await cluster.kubectl(['set', 'selector', 'service/peers', 'app=web']);
-    await eventually(
-      'three addresses',
-      async () => {
-        const text = await cluster.shell('client', 'nslookup peers.default.svc.cluster.local');
-        const found = [...text.matchAll(/^Address: (10\.244\.\S+)$/gm)].map((match) => match[1]).sort();
-        const ips = await cluster.field('pods -l app=web', '{.items[*].status.podIP}');
-        assert.deepEqual(found, ips.split(' ').sort());
-        return true;
-      },
-      10_000,
-    );
+    await eventually('three addresses', async () => {
+      const text = await cluster.shell('client', 'nslookup peers.default.svc.cluster.local');
+      const found = [...text.matchAll(/^Address: (10\.244\.\S+)$/gm)].map((match) => match[1]).sort();
+      const ips = await cluster.field('pods -l app=web', '{.items[*].status.podIP}');
+      assert.deepEqual(found, ips.split(' ').sort());
+      return true;
+    });
   });
 
   test('one pod for all its requests with session affinity', async () => {
     await cluster.kubectl(['expose', 'deployment', 'web', '--name=sticky', '--port=80', '--session-affinity=ClientIP']);
     const line = 'for i in $(seq 30); do curl -s http://sticky/; done | sort | uniq -c';
-    await eventually(
-      'one pod answers',
-      async () => /^\s*30 web-\S+$/.test(await cluster.shell('client', line)),
-      10_000,
-    );
+    await eventually('one pod answers', async () => /^\s*30 web-\S+$/.test(await cluster.shell('client', line)));
   });
 
   test('the API server by its service account token', async () => {
@@ -407,7 +391,6 @@ describe('what a pod is given', () => {
     await eventually(
       'it may list pods',
       async () => JSON.parse(await ask('/api/v1/namespaces/default/pods')).kind === 'PodList',
-      5_000,
     );
     assert.equal(await cluster.shell('client', `cat ${directory}/namespace`), 'default');
   });

@@ -9,6 +9,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Registry } from 'prom-client';
 import { Tables } from '../../api/tables.ts';
 import { silentLog } from '../../lib/log.ts';
+import { until } from '../../lib/test-until.ts';
 import { realClock, realRandom } from '../../platform/environment.ts';
 import { openMemoryStore } from '../../store/memory.ts';
 import { issue, type KeyedCertificate } from '../auth/certificates.ts';
@@ -19,13 +20,18 @@ const store = openMemoryStore({ clock: realClock });
 const certificates = { nowMs: realClock.now(), validityMs: 3_600_000, random: realRandom };
 
 let server: ApiServer;
+/** Of the same store, and soon tired of clients: the others are those that must not notice. */
+let impatient: ApiServer;
 let admin: KeyedCertificate;
 let agent: Agent;
 let session: ClientHttp2Session;
 
 before(async () => {
-  const timeouts = { handshakeMs: 1000, headersMs: 800, requestMs: 1500, idleMs: 1000 };
-  server = await startApiServer({ store, tables: new Tables(), env, timeouts }, new AbortController().signal);
+  const forever = new AbortController().signal;
+  server = await startApiServer({ store, tables: new Tables(), env }, forever);
+  const timeouts = { handshakeMs: 5000, headersMs: 3000, requestMs: 4000, idleMs: 1000 };
+  const other = { ...env, metrics: new Registry() };
+  impatient = await startApiServer({ store, tables: new Tables(), env: other, timeouts }, forever);
   admin = issue(server.ca!, {
     commonName: 'admin',
     organizations: ['system:masters'],
@@ -38,6 +44,7 @@ before(async () => {
 after(async () => {
   agent.destroy();
   session.destroy();
+  await impatient.close();
   await server.close();
   await store.close();
 });
@@ -106,12 +113,12 @@ const VERSIONS = [
   ['HTTP/2', http2],
 ] as const;
 
-/** Another client is served, at once. */
+/** Another client is served, within a time that also a busy machine keeps. */
 async function stillServed(): Promise<void> {
   const startMs = realClock.monotonic();
   const { status, text } = await http1('GET', '/readyz');
   assert.equal(`${status} ${text}`, '200 ok');
-  assert.ok(realClock.monotonic() - startMs < 1000, 'another client had to wait');
+  assert.ok(realClock.monotonic() - startMs < 10_000, 'another client had to wait');
 }
 
 /** The answer is a Status with this code; it says `message`. */
@@ -265,7 +272,8 @@ for (const [version, send] of VERSIONS) {
       refused(await post(long, 'application/yaml'), 400, /excessive aliasing/);
       const startMs = realClock.monotonic();
       await post(`a: &a x\nb: [${Array(60_000).fill('*a').join(',')}]\n`, 'application/yaml');
-      assert.ok(realClock.monotonic() - startMs < 3000, 'each alias reads the whole document');
+      // In square time it takes minutes.
+      assert.ok(realClock.monotonic() - startMs < 20_000, 'each alias reads the whole document');
       await stillServed();
     });
 
@@ -365,7 +373,8 @@ for (const [version, send] of VERSIONS) {
         body: { spec: { template: { spec: { containers } } } },
       });
       assert.ok(answer.status === 422 || answer.status === 400, String(answer.status));
-      assert.ok(realClock.monotonic() - startMs < 5000);
+      // In square time it takes minutes.
+      assert.ok(realClock.monotonic() - startMs < 30_000);
       await stillServed();
     });
 
@@ -552,9 +561,9 @@ describe('identity', () => {
 });
 
 describe('connections', () => {
-  const tls = (alpn: string, identity: object = {}): Promise<TLSSocket> =>
+  const tls = (alpn: string, identity: object = {}, to = server): Promise<TLSSocket> =>
     new Promise((resolve, reject) => {
-      const at = { host: '127.0.0.1', port: server.port, ca: server.caCertificate, ALPNProtocols: [alpn], ...identity };
+      const at = { host: '127.0.0.1', port: to.port, ca: to.caCertificate, ALPNProtocols: [alpn], ...identity };
       const socket = connectTls(at, () => resolve(socket));
       socket.on('error', reject);
     });
@@ -568,7 +577,7 @@ describe('connections', () => {
       socket.on('error', () => undefined);
       socket.once('close', () => resolve(text));
     });
-  const tcp = (): Socket => connectTcp({ host: '127.0.0.1', port: server.port });
+  const tcp = (to = server): Socket => connectTcp({ host: '127.0.0.1', port: to.port });
 
   test('plain HTTP and garbage on the TLS port', async () => {
     for (const text of [
@@ -585,15 +594,25 @@ describe('connections', () => {
   });
 
   test('a connection that says nothing is closed, before and after the handshake', async () => {
-    const silent = [untilClosed(tcp()), untilClosed(await tls('http/1.1')), untilClosed(await tls('h2'))];
+    const silent = [
+      untilClosed(tcp(impatient)),
+      untilClosed(await tls('http/1.1', {}, impatient)),
+      untilClosed(await tls('h2', {}, impatient)),
+    ];
     await Promise.all(silent);
     await stillServed();
   });
 
   test('headers and bodies that come drop by drop are cut off', async () => {
-    const identity = { cert: admin.certificate, key: admin.key };
+    const { certificate, key } = issue(impatient.ca!, {
+      commonName: 'admin',
+      organizations: ['system:masters'],
+      usages: ['client'],
+      ...certificates,
+    });
+    const identity = { cert: certificate, key };
     const drip = async (start: string, drop: string): Promise<string> => {
-      const socket = await tls('http/1.1', identity);
+      const socket = await tls('http/1.1', identity, impatient);
       socket.write(start);
       const timer = setInterval(() => socket.write(drop), 50);
       const text = await untilClosed(socket);
@@ -713,6 +732,7 @@ describe('connections', () => {
     socket.once('readable', () => undefined);
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     socket.on('error', () => undefined);
+    await until('the watch begins', () => watchers() === 1);
     await http1('POST', CONFIG_MAPS, { body: configMap('busy') });
     const big = 'x'.repeat(900_000);
     for (let i = 0; i < 60 && watchers() > 0; i++) {
@@ -721,7 +741,7 @@ describe('connections', () => {
       });
       assert.equal(status, 200);
     }
-    assert.equal(watchers(), 0);
+    await until('the watcher is dropped', () => watchers() === 0);
     socket.resume();
     await closed;
     await stillServed();

@@ -3,9 +3,9 @@ import { connect as connectHttp2 } from 'node:http2';
 import { request as httpsRequest } from 'node:https';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { settle } from '../../lib/fake-clock.ts';
 import { silentLog } from '../../lib/log.ts';
 import { seededRandom } from '../../lib/random.ts';
+import { until } from '../../lib/test-until.ts';
 import { isReason } from '../../machinery/status.ts';
 import { realClock } from '../../platform/environment.ts';
 import { createCa, issue } from '../auth/certificates.ts';
@@ -164,7 +164,7 @@ test('a client that goes away aborts its exchange, and answering it does nothing
   await new Promise<void>((resolve) => request.once('response', (r) => r.once('data', () => resolve())));
   request.on('error', () => undefined);
   request.destroy();
-  while (gone.length < 2) await settle();
+  await until('both are known to be gone', () => gone.length === 2);
   assert.ok(gone.every((reason) => reason instanceof ClientGoneError));
   for (const exchange of seen) {
     exchange.respond(200, {}, 'nobody reads this');

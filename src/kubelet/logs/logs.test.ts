@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { FakeClock, settle } from '../../lib/fake-clock.ts';
+import { FakeClock } from '../../lib/fake-clock.ts';
+import { until } from '../../lib/test-until.ts';
 import { parseLogLine, timeNanos } from './parse.ts';
 import { type LogOptions, readLog } from './read.ts';
 import { tailText } from './tail.ts';
@@ -97,12 +98,10 @@ test('a follower sees what is added, goes on in the new file after a rotation, a
   );
   // The file is a real one: what it takes to read it is the disk's business, so only the follower's own waits are virtual.
   const expecting = async (expected: string): Promise<void> => {
-    const deadline = performance.now() + 30_000;
-    while (text !== expected && performance.now() < deadline) {
-      await settle();
+    await until(`the follower gives ${JSON.stringify(expected)}`, async () => {
       await clock.advance(1000);
-    }
-    assert.equal(text, expected);
+      return text === expected;
+    });
   };
   await expecting('first\n');
   await appendFile(path, line(2, 'second'));
