@@ -8,6 +8,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import { nextTurn } from '../lib/turns.ts';
 import type { Store } from '../store/contract.ts';
+import type { TolerationSeconds } from './admission/pod-defaults.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
 import { reconcileBootstrapRoles } from './auth/bootstrap-reconcile.ts';
 import { createCa, issue, type KeyedCertificate } from './auth/certificates.ts';
@@ -67,6 +68,8 @@ export interface ApiServerOptions {
   readonly servers?: { readonly addresses: readonly string[]; readonly port: number };
   /** PEM authority of the proxy in front of extension API servers. */
   readonly requestHeaderCa?: string;
+  /** What the plugin DefaultTolerationSeconds gives to pods; default 300 each. */
+  readonly tolerationSeconds?: TolerationSeconds;
   /** Service addresses and node ports. */
   readonly network?: ServiceNetwork;
   /** The API server's identity towards kubelets; absent: the authority made on the spot issues one. */
@@ -137,6 +140,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     tokens,
     rbac: authorizer,
     ...(options.network && { network: options.network }),
+    ...(options.tolerationSeconds && { tolerationSeconds: options.tolerationSeconds }),
   });
   const pipeline = createPipeline(registry, authorizer);
   const identity = servingIdentity(options);

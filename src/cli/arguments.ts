@@ -24,6 +24,10 @@ const NAME: Record<string, OptionRow> = {
 };
 const JSON_OUT: Record<string, OptionRow> = { json: { type: 'boolean', help: 'answer in JSON' } };
 
+const PROFILE: Record<string, OptionRow> = {
+  profile: { type: 'string', help: 'timings: default (as Kubernetes) or fast (seconds)' },
+};
+
 export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   up: {
     usage: 'up [options]',
@@ -40,7 +44,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       },
       split: { type: 'boolean', help: 'server and agent as two processes' },
       simulated: { type: 'string', help: 'this many simulated nodes instead of a real one' },
-      profile: { type: 'string', help: 'timings: default (as Kubernetes) or fast (seconds)' },
+      ...PROFILE,
     },
   },
   down: {
@@ -78,9 +82,9 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   server: {
     usage: 'server',
     help: 'run the control plane here (what up starts)',
-    options: { ...NAME, agent: { type: 'boolean', help: 'and the agent in the same process' } },
+    options: { ...NAME, ...PROFILE, agent: { type: 'boolean', help: 'and the agent in the same process' } },
   },
-  agent: { usage: 'agent', help: 'run the agent here (what up --split starts)', options: NAME },
+  agent: { usage: 'agent', help: 'run the agent here (what up --split starts)', options: { ...NAME, ...PROFILE } },
   version: { usage: 'version', help: 'print the version', options: JSON_OUT },
 };
 

@@ -7,6 +7,7 @@ import { loadImage } from '../cluster/images.ts';
 import { type Layout, layoutOf } from '../cluster/layout.ts';
 import { logFiles, printLog } from '../cluster/logs.ts';
 import { installPackages, missingPackages, NODE_PACKAGES, TEST_PACKAGES } from '../cluster/packages.ts';
+import { PROFILE_NAMES, type ProfileName, profileName } from '../cluster/profiles.ts';
 import { DamagedStoreError, runServerProcess } from '../cluster/server.ts';
 import { type ClusterStatus, clusterStatus } from '../cluster/status.ts';
 import { runTool } from '../cluster/tools.ts';
@@ -56,10 +57,6 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     return 0;
   },
   up: async (host, invocation, signal) => {
-    const profile = stringFlag(invocation, 'profile');
-    if (profile !== undefined && profile !== 'default' && profile !== 'fast') {
-      throw new UsageError(`--profile must be default or fast, not "${profile}"`);
-    }
     const layout = layoutFor(host, invocation);
     const json = invocation.flags.get('json') === true;
     const result = await up(
@@ -72,7 +69,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
         advertiseAddress: stringFlag(invocation, 'advertise-address'),
         split: invocation.flags.get('split') === true ? true : undefined,
         simulatedNodes: numberFlag(invocation, 'simulated', 0, 5000),
-        profile,
+        profile: profileFlag(invocation),
       },
       json,
       signal,
@@ -135,13 +132,13 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     await runServerProcess(
       host,
       layoutFor(host, invocation),
-      { withAgent: invocation.flags.get('agent') === true },
+      { withAgent: invocation.flags.get('agent') === true, profile: profileFlag(invocation) },
       signal,
     );
     return 0;
   },
   agent: async (host, invocation, signal) => {
-    await runAgentProcess(host, layoutFor(host, invocation), signal);
+    await runAgentProcess(host, layoutFor(host, invocation), { profile: profileFlag(invocation) }, signal);
     return 0;
   },
 };
@@ -163,6 +160,14 @@ function layoutFor(host: Host, invocation: Invocation): Layout {
   }
   const base = stringFlag(invocation, 'data-dir') ?? host.environment.TSUKUBE_DATA_DIR ?? clustersDirectory(host);
   return layoutOf(join(base), name);
+}
+
+function profileFlag(invocation: Invocation): ProfileName | undefined {
+  const text = stringFlag(invocation, 'profile');
+  if (text === undefined) return undefined;
+  const profile = profileName(text);
+  if (!profile) throw new UsageError(`--profile must be ${PROFILE_NAMES.join(' or ')}, not "${text}"`);
+  return profile;
 }
 
 function print(host: Host, invocation: Invocation, value: unknown, text: string): void {

@@ -20,6 +20,7 @@ import type { Layout } from './layout.ts';
 import { keepLogsBounded } from './log-bound.ts';
 import { cgroupRoot, containerdOptions, networkNames, proxyTable } from './node-options.ts';
 import { ensurePki, type Pki } from './pki.ts';
+import { PROFILES, type ProfileName } from './profiles.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 export const KUBELET_VERSION = 'v1.36.0';
@@ -34,12 +35,25 @@ export interface AgentOptions {
 }
 
 /** `tsukube agent`: runs until the signal aborts, over HTTPS. Containers, network and rules stay for the next agent. */
-export async function runAgentProcess(host: Host, layout: Layout, signal: AbortSignal): Promise<void> {
-  const settings = await readSettings(layout.settings);
-  if (!settings) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
+export async function runAgentProcess(
+  host: Host,
+  layout: Layout,
+  { profile }: { readonly profile?: ProfileName | undefined },
+  signal: AbortSignal,
+): Promise<void> {
+  const written = await readSettings(layout.settings);
+  if (!written) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
+  const settings: Settings = { ...written, ...(profile && { profile }) };
   const pki = await ensurePki(layout, settings, host.env);
   const access = await accessFrom(await readKubeconfig(layout.agent.kubeconfig));
-  const client = httpsClient({ access, tables: new Tables(), clock: host.env.clock, userAgent: 'tsukube-agent' });
+  const { connection } = PROFILES[settings.profile];
+  const client = httpsClient({
+    access,
+    tables: new Tables(),
+    clock: host.env.clock,
+    userAgent: 'tsukube-agent',
+    ...connection,
+  });
   try {
     await runAgent({ layout, settings, pki, env: host.env, client }, signal);
   } finally {
@@ -116,8 +130,7 @@ async function startKubelet(options: AgentOptions, criEndpoint: string, signal: 
       resolvConfPath: '/etc/resolv.conf',
       cgroupRoot: cgroupRoot(layout),
       cgroupDriver: systemd ? 'systemd' : 'cgroupfs',
-      // Renewed at a quarter of it.
-      leaseDurationSeconds: settings.profile === 'fast' ? 4 : 40,
+      timings: PROFILES[settings.profile].node,
       version: KUBELET_VERSION,
     },
     signal,

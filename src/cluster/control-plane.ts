@@ -3,13 +3,11 @@ import { Tables } from '../api/tables.ts';
 import type { UserInfo } from '../apiserver/contract.ts';
 import { API_SERVER_USER, type ApiServer, type ApiServerOptions, startApiServer } from '../apiserver/server.ts';
 import type { Client, Informers } from '../client/contract.ts';
-import { DEFAULT_ELECTION, type ElectionTimings } from '../client/election.ts';
 import { recordEvents } from '../client/events.ts';
 import { inProcessClient } from '../client/in-process.ts';
 import { makeInformers } from '../client/informers.ts';
 import { electLeader } from '../client/leader-election.ts';
 import { coreControllers } from '../controllers/core.ts';
-import { DEFAULT_NODE_TIMINGS, type NodeTimings } from '../controllers/node-health.ts';
 import { runControllers } from '../controllers/runtime.ts';
 import { workloadControllers } from '../controllers/workloads.ts';
 import { ensureDnsService } from '../dns/dns.ts';
@@ -18,6 +16,7 @@ import type { Environment } from '../lib/environment.ts';
 import { runScheduler } from '../scheduler/scheduler.ts';
 import { runSimulatedNodes, type SimulatedNodes, type SimulatedNodesOptions } from '../simulated/simulated-nodes.ts';
 import type { Store } from '../store/contract.ts';
+import { PROFILES, type Profile, type ProfileName } from './profiles.ts';
 
 export interface ControlPlaneOptions {
   readonly env: Environment;
@@ -25,7 +24,7 @@ export interface ControlPlaneOptions {
   /** The candidate's name in elections: the same after a restart where nobody else can have the store. */
   readonly identity: string;
   readonly clusterCidr: string;
-  readonly profile: 'default' | 'fast';
+  readonly profile: ProfileName;
   /** A Service kube-dns at this address; absent: none. */
   readonly dnsAddress?: string;
   readonly apiServer: Omit<ApiServerOptions, 'env' | 'store' | 'tables'>;
@@ -44,13 +43,13 @@ export interface ControlPlane {
   readonly ended: Promise<void>;
 }
 
-const FAST_ELECTION: ElectionTimings = { leaseDurationMs: 2000, renewDeadlineMs: 1500, retryPeriodMs: 300 };
-
 /** Starts everything; resolves when the API server is ready. Ends with the signal; the store stays the caller's. */
 export async function startControlPlane(options: ControlPlaneOptions, signal: AbortSignal): Promise<ControlPlane> {
   const { env, store } = options;
   const tables = new Tables();
-  const apiServer = await startApiServer({ ...options.apiServer, env, store, tables }, signal);
+  const profile = PROFILES[options.profile];
+  const tolerationSeconds = profile.eviction;
+  const apiServer = await startApiServer({ tolerationSeconds, ...options.apiServer, env, store, tables }, signal);
   const clientAs = (user: UserInfo): Client =>
     inProcessClient({ api: apiServer.pipeline, tables, user, clock: env.clock, userAgent: 'tsukube' });
   const manager = clientAs(systemUser('system:kube-controller-manager'));
@@ -60,8 +59,8 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
   const ends = AbortSignal.any([signal, stop.signal]);
   const simulations: Promise<void>[] = [];
   const parts = [
-    leadControllers(options, { clientAs, apiServer, informers, manager }, ends),
-    leadScheduler(options, clientAs, tables, ends),
+    leadControllers(options, profile, { clientAs, apiServer, informers, manager }, ends),
+    leadScheduler(options, profile, clientAs, tables, ends),
   ];
   const ended = Promise.allSettled(
     parts.map((part) =>
@@ -87,7 +86,10 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
       const own = makeInformers({ client, tables, env });
       const nodes = await runSimulatedNodes(
         { client, informers: own, env },
-        typeof wanted === 'number' ? { count: wanted } : wanted,
+        {
+          leaseDurationSeconds: profile.node.leaseDurationSeconds,
+          ...(typeof wanted === 'number' ? { count: wanted } : wanted),
+        },
         ends,
       );
       simulations.push(nodes.done);
@@ -103,7 +105,12 @@ interface Parts {
   readonly manager: Client;
 }
 
-function leadControllers(options: ControlPlaneOptions, parts: Parts, signal: AbortSignal): Promise<void> {
+function leadControllers(
+  options: ControlPlaneOptions,
+  profile: Profile,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<void> {
   const { env } = options;
   const { clientAs, apiServer, informers, manager } = parts;
   const log = env.log.child('controllers');
@@ -115,14 +122,18 @@ function leadControllers(options: ControlPlaneOptions, parts: Parts, signal: Abo
       namespace: 'kube-system',
       name: 'kube-controller-manager',
       identity: options.identity,
-      timings: electionTimings(options.profile),
+      timings: profile.election,
       events,
       lead: async (_client, leading) => {
         const controllers = [
           ...coreControllers({
             rootCa: apiServer.caCertificate,
             nodeIpam: { clusterCidr: options.clusterCidr },
-            nodeLifecycle: { timings: nodeTimings(options.profile) },
+            nodeLifecycle: {
+              timings: profile.node,
+              rates: profile.eviction,
+              monitorPeriodMs: profile.node.monitorPeriodMs,
+            },
           }),
           ...workloadControllers(),
         ];
@@ -136,6 +147,7 @@ function leadControllers(options: ControlPlaneOptions, parts: Parts, signal: Abo
 
 function leadScheduler(
   options: ControlPlaneOptions,
+  profile: Profile,
   clientAs: (user: UserInfo) => Client,
   tables: Tables,
   signal: AbortSignal,
@@ -150,7 +162,7 @@ function leadScheduler(
       namespace: 'kube-system',
       name: 'kube-scheduler',
       identity: options.identity,
-      timings: electionTimings(options.profile),
+      timings: profile.election,
       events,
       lead: async (fenced, leading) => {
         const informers = makeInformers({ client: fenced, tables, env });
@@ -159,15 +171,6 @@ function leadScheduler(
     },
     signal,
   );
-}
-
-function electionTimings(profile: 'default' | 'fast'): ElectionTimings {
-  return profile === 'fast' ? FAST_ELECTION : DEFAULT_ELECTION;
-}
-
-function nodeTimings(profile: 'default' | 'fast'): NodeTimings {
-  if (profile === 'default') return DEFAULT_NODE_TIMINGS;
-  return { graceMs: 5000, startupGraceMs: 10_000 };
 }
 
 function systemUser(username: string): UserInfo {

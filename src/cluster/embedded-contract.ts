@@ -2,6 +2,7 @@
 import type { ResourceTypes } from '../api/generated/types.ts';
 import type { KubeObject } from '../api/object.ts';
 import type { Client, ObjectReference, ResourceCoordinates } from '../client/contract.ts';
+import type { ProfileName } from './profiles.ts';
 import type { WaitCondition } from './wait-condition.ts';
 
 export interface ClusterOptions {
@@ -14,7 +15,7 @@ export interface ClusterOptions {
   /** The address to listen on. Default 127.0.0.1. */
   readonly address?: string;
   /** "fast": failures of nodes are noticed in seconds, not in Kubernetes' own times. Default "default". */
-  readonly profile?: 'default' | 'fast';
+  readonly profile?: ProfileName;
   /** Where documents and names go that name no namespace. Default "default". */
   readonly namespace?: string;
   /** Gives up starting; a cluster that runs is ended by dispose() alone. */

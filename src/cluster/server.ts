@@ -10,6 +10,7 @@ import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
 import { keepLogsBounded } from './log-bound.ts';
 import { ensurePki, type Pki } from './pki.ts';
+import type { ProfileName } from './profiles.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 export { DamagedStoreError } from '../store/lmdb-check.ts';
@@ -21,12 +22,13 @@ const DRAIN_MS = 300;
 export async function runServerProcess(
   host: Host,
   layout: Layout,
-  { withAgent }: { readonly withAgent: boolean },
+  { withAgent, profile }: { readonly withAgent: boolean; readonly profile?: ProfileName | undefined },
   signal: AbortSignal,
 ): Promise<void> {
   const { env } = host;
-  const settings = await readSettings(layout.settings);
-  if (!settings) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
+  const written = await readSettings(layout.settings);
+  if (!written) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
+  const settings: Settings = { ...written, ...(profile && { profile }) };
   const pki = await ensurePki(layout, settings, env);
   await mkdir(layout.store, { recursive: true, mode: 0o700 });
   const store = openEmbeddedStore({ directory: layout.store, clock: env.clock, log: env.log.child('store') });

@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { ProfileName } from './profiles.ts';
 
 /** What a cluster was started with. Written once by `up`; every process of the cluster reads it. */
 export interface Settings {
@@ -18,7 +19,7 @@ export interface Settings {
   readonly dnsAddress: string;
   readonly clusterDomain: string;
   readonly bridge: string;
-  readonly profile: 'default' | 'fast';
+  readonly profile: ProfileName;
 }
 
 export const DEFAULTS = {

@@ -10,6 +10,7 @@ import type { Layout } from './layout.ts';
 import { defaultAddress, defaultNodeName } from './machine.ts';
 import { installPackages, missingPackages, NODE_PACKAGES } from './packages.ts';
 import { ensurePki } from './pki.ts';
+import type { ProfileName } from './profiles.ts';
 import { DEFAULTS, readSettings, type Settings, writeFileAtomically } from './settings.ts';
 import { type ClusterStatus, clusterStatus } from './status.ts';
 import { stopSupervised, supervised, superviseInBackground } from './supervise.ts';
@@ -22,7 +23,7 @@ export interface UpRequest {
   readonly advertiseAddress?: string | undefined;
   readonly split?: boolean | undefined;
   readonly simulatedNodes?: number | undefined;
-  readonly profile?: 'default' | 'fast' | undefined;
+  readonly profile?: ProfileName | undefined;
 }
 
 export interface UpResult {

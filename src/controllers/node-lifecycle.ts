@@ -21,19 +21,20 @@ import { type Controller, type ControllerContext, type Requeue, watch } from './
 export interface NodeLifecycleOptions {
   readonly timings?: NodeTimings;
   readonly rates?: EvictionRates;
+  /** A node that is not ready is looked at again this often: its zone's state may have changed. */
+  readonly monitorPeriodMs?: number;
 }
 
 const LEASES = 'kube-node-lease';
 const BY_NODE = 'node';
 
-/** A node that is not ready is looked at again this often: its zone's state may have changed. */
-const UNREADY_RETRY_MS = 5_000;
+const DEFAULT_MONITOR_PERIOD_MS = 5_000;
 
 /** Pods marked at once. */
 const PARALLEL = 10;
 
 export function nodeLifecycleController(options: NodeLifecycleOptions = {}): Controller {
-  const lifecycle = new NodeLifecycle(options.timings ?? DEFAULT_NODE_TIMINGS, options.rates ?? DEFAULT_EVICTION_RATES);
+  const lifecycle = new NodeLifecycle(options);
   return {
     name: 'node-lifecycle-controller',
     account: 'node-controller',
@@ -60,15 +61,17 @@ export function nodeLifecycleController(options: NodeLifecycleOptions = {}): Con
 class NodeLifecycle {
   readonly #timings: NodeTimings;
   readonly #rates: EvictionRates;
+  readonly #monitorPeriodMs: number;
   readonly #health = new Map<string, NodeHealth>();
   readonly #limiters = new Map<string, EvictionLimiter>();
   #allDisrupted = false;
   /** Set while the API cannot be read; nodes may have been unable to speak as well. */
   #blind = false;
 
-  constructor(timings: NodeTimings, rates: EvictionRates) {
-    this.#timings = timings;
-    this.#rates = rates;
+  constructor(options: NodeLifecycleOptions) {
+    this.#timings = options.timings ?? DEFAULT_NODE_TIMINGS;
+    this.#rates = options.rates ?? DEFAULT_EVICTION_RATES;
+    this.#monitorPeriodMs = options.monitorPeriodMs ?? DEFAULT_MONITOR_PERIOD_MS;
   }
 
   async reconcile(ctx: ControllerContext, name: string, signal: AbortSignal): Promise<Requeue | undefined> {
@@ -89,7 +92,7 @@ class NodeLifecycle {
     if (!node) return undefined;
     const waitMs = await this.#taint(ctx, node, signal);
     if (isSilent(node)) await this.#markPods(ctx, node, signal);
-    if (readyStatus(node) !== 'True') return { requeueAfterMs: Math.min(UNREADY_RETRY_MS, waitMs) };
+    if (readyStatus(node) !== 'True') return { requeueAfterMs: Math.min(this.#monitorPeriodMs, waitMs) };
     return { requeueAfterMs: Math.max(1, this.#leftMs(node, env.clock.monotonic())) };
   }
 
@@ -147,7 +150,7 @@ class NodeLifecycle {
   /** Sets the taints that follow from the conditions. Returns how long until a held back eviction may be tried again. */
   async #taint({ client, env, informers }: ControllerContext, node: Node, signal: AbortSignal): Promise<number> {
     let evict = false;
-    let waitMs = UNREADY_RETRY_MS;
+    let waitMs = this.#monitorPeriodMs;
     let taken: EvictionLimiter | undefined;
     if (readyStatus(node) !== 'True' || this.#allDisrupted) {
       const zones = zonesOf(informers.for('nodes').list(), this.#rates);
@@ -175,7 +178,7 @@ class NodeLifecycle {
         throw error;
       }
     }
-    return waitMs > 0 ? waitMs : UNREADY_RETRY_MS;
+    return waitMs > 0 ? waitMs : this.#monitorPeriodMs;
   }
 
   /** Takes the pods of a node that is not heard of out of service: no kubelet will. */

@@ -14,8 +14,8 @@ import { follow } from './follow.ts';
 import { ImageGarbageCollector } from './images/garbage.ts';
 import { ImagePuller } from './images/puller.ts';
 import { DEFAULT_ROTATION, type RotationPolicy, rotateLog } from './logs/rotate.ts';
-import { keepNodeLease } from './node/lease.ts';
-import { NodeKeeper } from './node/node.ts';
+import { keepNodeLease, type LeaseTimings } from './node/lease.ts';
+import { NodeKeeper, type StatusTimings } from './node/node.ts';
 import type { Resources } from './node/status.ts';
 import { ReferencedObjects } from './objects.ts';
 import { removeOrphan } from './orphans.ts';
@@ -66,7 +66,7 @@ export interface KubeletOptions {
   /** Resources kept from pods. */
   readonly reserved?: Resources;
   readonly maxPods?: number;
-  readonly leaseDurationSeconds?: number;
+  readonly timings?: NodeReportTimings;
   /** The version that the node reports. */
   readonly version: string;
   readonly logRotation?: RotationPolicy;
@@ -81,6 +81,17 @@ export interface Kubelet {
   /** Resolves when everything has ended after the signal; containers go on running. */
   readonly ended: Promise<void>;
 }
+
+/** How often the kubelet says that its node is alive. */
+export type NodeReportTimings = LeaseTimings & StatusTimings;
+
+/** Kubernetes' own. */
+const DEFAULT_REPORT_TIMINGS: NodeReportTimings = {
+  leaseDurationSeconds: 40,
+  leaseRetryMs: 1_000,
+  statusCheckMs: 10_000,
+  statusReportMs: 300_000,
+};
 
 const HOUSEKEEPING_MS = 10_000;
 const START_CHECK_MS = 200;
@@ -218,7 +229,7 @@ class NodeAgent {
       env: this.#env,
       nodeName,
       nodeUid: () => this.#node.uid,
-      durationSeconds: this.#o.leaseDurationSeconds ?? 40,
+      timings: this.#o.timings ?? DEFAULT_REPORT_TIMINGS,
     };
     const loops = [
       this.#node.run(signal),
@@ -288,6 +299,7 @@ class NodeAgent {
       maxPods: maxPods ?? 110,
       directory: rootDir,
       runtimeSeenMs: () => this.#pleg.lastSuccessMs,
+      timings: this.#o.timings ?? DEFAULT_REPORT_TIMINGS,
     });
   }
 

@@ -5,21 +5,23 @@ import type { Environment } from '../lib/environment.ts';
 import { isReason } from '../machinery/status.ts';
 
 const NAMESPACE = 'kube-node-lease';
-const LEASE_DURATION_SECONDS = 40;
-const RENEW_EVERY_MS = 10_000;
+/** A kubelet's default; renewed four times within it. */
+export const DEFAULT_LEASE_SECONDS = 40;
 /** The nodes' renewals are spread over this many turns of one interval. */
 const TURNS = 10;
 
 export interface LeaseHolder {
   readonly name: string;
   readonly uid: string;
+  readonly leaseDurationSeconds: number;
 }
 
-/** Renews the Lease of every node that `alive` lists, each once an interval, with one timer for all. */
+/** Renews the Lease of every node that `alive` lists, each four times within its duration, with one timer for all. */
 export async function renewLeases(
   client: Client,
   env: Environment,
   alive: () => readonly LeaseHolder[],
+  leaseDurationSeconds: number,
   signal: AbortSignal,
 ): Promise<void> {
   for (let turn = 0; !signal.aborted; turn = (turn + 1) % TURNS) {
@@ -33,7 +35,7 @@ export async function renewLeases(
       }
     }
     try {
-      await sleep(env.clock, RENEW_EVERY_MS / TURNS, signal);
+      await sleep(env.clock, (leaseDurationSeconds * 1000) / 4 / TURNS, signal);
     } catch {
       return;
     }
@@ -46,10 +48,10 @@ export async function renewLease(
   holder: LeaseHolder,
   signal: AbortSignal,
 ): Promise<void> {
-  const { name, uid } = holder;
+  const { name, uid, leaseDurationSeconds } = holder;
   const leases = client.resource('leases.coordination.k8s.io');
   const renewTime = rfc3339Micro(env.clock.now());
-  const spec = { holderIdentity: name, leaseDurationSeconds: LEASE_DURATION_SECONDS, renewTime };
+  const spec = { holderIdentity: name, leaseDurationSeconds, renewTime };
   try {
     await leases.patch({ namespace: NAMESPACE, name }, { type: 'merge', body: { spec } }, { signal });
   } catch (error) {

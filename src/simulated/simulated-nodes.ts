@@ -5,7 +5,7 @@ import type { EventRecorder } from '../client/event-recorder.ts';
 import { recordEvents } from '../client/events.ts';
 import type { Environment } from '../lib/environment.ts';
 import { isReason } from '../machinery/status.ts';
-import { type LeaseHolder, renewLease, renewLeases } from './lease-renewal.ts';
+import { DEFAULT_LEASE_SECONDS, type LeaseHolder, renewLease, renewLeases } from './lease-renewal.ts';
 import { LifecycleDriver } from './lifecycle-driver.ts';
 import { NODE_STAGES, type NodeFacts, type NodeShape, newNode } from './node-stages.ts';
 import { nodeAddress, PodAddresses } from './pod-addresses.ts';
@@ -30,6 +30,8 @@ export interface SimulatedNodesOptions {
   /** How long images take to pull and containers to start, and to stop after SIGTERM. Default 100 and 50. */
   readonly startMs?: number;
   readonly stopMs?: number;
+  /** Of their Leases, renewed four times within it. Default 40. */
+  readonly leaseDurationSeconds?: number;
   /** Whether to record what a kubelet records about containers. Default true. */
   readonly events?: boolean;
 }
@@ -123,7 +125,7 @@ class Fleet implements SimulatedNodes {
       },
       this.#signal,
     );
-    const renewal = renewLeases(client, env, () => this.#alive(), this.#signal);
+    const renewal = renewLeases(client, env, () => this.#alive(), this.#leaseSeconds, this.#signal);
     this.done = renewal.then(async () => {
       await Promise.all([this.#pods?.drained(), this.#nodes?.drained()]);
     });
@@ -167,7 +169,7 @@ class Fleet implements SimulatedNodes {
     member.failed = false;
     this.#reconsider(name);
     const { client, env } = this.#context;
-    void renewLease(client, env, { name, uid: member.uid }, this.#signal).catch(() => undefined);
+    void renewLease(client, env, this.#holder(member), this.#signal).catch(() => undefined);
   }
 
   #enlist(wanted?: string, labels: { readonly [key: string]: string } = {}): Member {
@@ -198,13 +200,19 @@ class Fleet implements SimulatedNodes {
       node = await nodes.get({ name }, this.#signal);
     }
     member.uid = node.metadata.uid ?? '';
-    await renewLease(client, env, { name, uid: member.uid }, this.#signal);
+    await renewLease(client, env, this.#holder(member), this.#signal);
+  }
+
+  get #leaseSeconds(): number {
+    return this.#options.leaseDurationSeconds ?? DEFAULT_LEASE_SECONDS;
+  }
+
+  #holder({ shape, uid }: Member): LeaseHolder {
+    return { name: shape.name, uid, leaseDurationSeconds: this.#leaseSeconds };
   }
 
   #alive(): LeaseHolder[] {
-    return [...this.#members.values()]
-      .filter((member) => !member.failed)
-      .map(({ shape, uid }) => ({ name: shape.name, uid }));
+    return [...this.#members.values()].filter((member) => !member.failed).map((member) => this.#holder(member));
   }
 
   /** After a node came (back): its own state and its pods are looked at again. */

@@ -4,12 +4,18 @@ import { limitRangerBounds, limitRangerClaims, limitRangerDefaults } from './lim
 import { namespaceLifecycle, namespaceProtection } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import type { AdmissionPlugin } from './plugin.ts';
-import { defaultTolerationSeconds, oneDefaultPriority, priority, runtimeClass } from './pod-defaults.ts';
+import {
+  defaultTolerationSeconds,
+  oneDefaultPriority,
+  priority,
+  runtimeClass,
+  type TolerationSeconds,
+} from './pod-defaults.ts';
 import { bindingEscalation, roleEscalation } from './rbac-escalation.ts';
 import { resourceQuota } from './resource-quota.ts';
 import { serviceAccount } from './service-account.ts';
 
-export const defaultAdmission: readonly AdmissionPlugin[] = [
+export const defaultAdmission = (seconds: TolerationSeconds): readonly AdmissionPlugin[] => [
   namespaceLifecycle,
   namespaceProtection,
   limitRangerDefaults,
@@ -20,7 +26,7 @@ export const defaultAdmission: readonly AdmissionPlugin[] = [
   taintNodesByCondition,
   priority,
   oneDefaultPriority,
-  defaultTolerationSeconds,
+  defaultTolerationSeconds(seconds),
   defaultStorageClass,
   runtimeClass,
   defaultIngressClass,

@@ -6,30 +6,36 @@ import { sameMeaning } from '../strategies/equality.ts';
 import type { AdmissionPlugin, AdmissionWorld } from './plugin.ts';
 
 const PODS = { group: '', resource: 'pods' };
-const DEFAULT_TOLERATION_SECONDS = 300;
-const OUTAGES = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'];
+/** How long pods that say nothing stay on a node that is not ready, or that cannot be reached. */
+export interface TolerationSeconds {
+  readonly notReadyTolerationSeconds: number;
+  readonly unreachableTolerationSeconds: number;
+}
 
 function tolerates(toleration: Toleration, key: string): boolean {
   const sameKey = !toleration.key || toleration.key === key;
   return sameKey && (!toleration.effect || toleration.effect === 'NoExecute');
 }
 
-/** Pods stay five minutes on a node that is not ready or cannot be reached, unless they say otherwise. */
-export const defaultTolerationSeconds: AdmissionPlugin = {
+/** Pods stay for a while on a node that is not ready or cannot be reached, unless they say otherwise. */
+export const defaultTolerationSeconds = (seconds: TolerationSeconds): AdmissionPlugin => ({
   name: 'DefaultTolerationSeconds',
   operations: ['CREATE', 'UPDATE'],
   resources: ['pods'],
   admit(_world, _request, object) {
     const pod = object as unknown as Draft<Pod>;
     const tolerations = pod.spec.tolerations ?? [];
-    for (const key of OUTAGES) {
+    const outages: readonly (readonly [key: string, seconds: number])[] = [
+      ['node.kubernetes.io/not-ready', seconds.notReadyTolerationSeconds],
+      ['node.kubernetes.io/unreachable', seconds.unreachableTolerationSeconds],
+    ];
+    for (const [key, tolerationSeconds] of outages) {
       if (tolerations.some((t) => tolerates(t as Toleration, key))) continue;
-      const tolerationSeconds = DEFAULT_TOLERATION_SECONDS;
       tolerations.push({ key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds });
     }
     pod.spec.tolerations = tolerations;
   },
-};
+});
 
 const SYSTEM_CRITICAL: { readonly [name: string]: number } = {
   'system-cluster-critical': 2_000_000_000,

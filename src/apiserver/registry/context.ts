@@ -6,6 +6,7 @@ import { rfc3339 } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import type { Store } from '../../store/contract.ts';
 import type { AdmissionPlugin } from '../admission/plugin.ts';
+import type { TolerationSeconds } from '../admission/pod-defaults.ts';
 import type { RbacAuthorizer } from '../auth/rbac.ts';
 import type { Reviews } from '../auth/reviews.ts';
 import type { TokenAuthority } from '../auth/service-account-tokens.ts';
@@ -40,6 +41,8 @@ export interface RegistryOptions {
   readonly network?: ServiceNetwork;
   /** In order; absent: the default plugins (admission/plugins.ts). */
   readonly admission?: readonly AdmissionPlugin[];
+  /** For the default plugins. Absent: 300 each. */
+  readonly tolerationSeconds?: TolerationSeconds;
 }
 
 /** The options with what the verbs derive from them. */

@@ -14,12 +14,15 @@ import { watch } from './watch.ts';
 
 export type { RegistryOptions, ServiceNetwork } from './context.ts';
 
+/** kube-apiserver's defaults. */
+const FIVE_MINUTES = { notReadyTolerationSeconds: 300, unreachableTolerationSeconds: 300 };
+
 /** Nobody is authorized here: put createPipeline (pipeline.ts) around it. */
 export function createRegistry(options: RegistryOptions): ResourceApi {
   const core: Core = {
     ...options,
     network: options.network ?? DEFAULT_SERVICE_NETWORK,
-    admission: options.admission ?? defaultAdmission,
+    admission: options.admission ?? defaultAdmission(options.tolerationSeconds ?? FIVE_MINUTES),
   };
   return {
     get: (ctx, target, o) => get(core, ctx, target, o),

@@ -6,6 +6,12 @@ import type { Environment } from '../../lib/environment.ts';
 import { isReason } from '../../machinery/status.ts';
 import { formatMicroTime } from '../../machinery/time.ts';
 
+export interface LeaseTimings {
+  readonly leaseDurationSeconds: number;
+  /** A failed renewal is tried again after this. */
+  readonly leaseRetryMs: number;
+}
+
 const NAMESPACE = 'kube-node-lease';
 
 export interface NodeLeaseOptions {
@@ -14,13 +20,13 @@ export interface NodeLeaseOptions {
   readonly nodeName: string;
   /** The node's uid, once it is registered: the lease goes with the node. */
   readonly nodeUid: () => string | undefined;
-  readonly durationSeconds: number;
+  readonly timings: LeaseTimings;
 }
 
 /** Renews the node's lease four times within its duration, sooner again after a failure, until the signal aborts. */
 export async function keepNodeLease(options: NodeLeaseOptions, signal: AbortSignal): Promise<void> {
-  const { env, durationSeconds } = options;
-  const periodMs = (durationSeconds * 1000) / 4;
+  const { env, timings } = options;
+  const periodMs = (timings.leaseDurationSeconds * 1000) / 4;
   let kept: Lease | undefined;
   let failing = false;
   while (!signal.aborted) {
@@ -35,13 +41,15 @@ export async function keepNodeLease(options: NodeLeaseOptions, signal: AbortSign
     }
     // A little earlier or later each time, so that the nodes of a cluster do not renew at once.
     const unowned = !kept?.metadata.ownerReferences?.length;
-    const waitMs = failing || unowned ? Math.min(1000, periodMs) : periodMs * (1 + 0.04 * env.random.next());
+    const waitMs =
+      failing || unowned ? Math.min(timings.leaseRetryMs, periodMs) : periodMs * (1 + 0.04 * env.random.next());
     await sleep(env.clock, waitMs, signal).catch(() => undefined);
   }
 }
 
 async function renew(options: NodeLeaseOptions, kept: Lease | undefined, signal: AbortSignal): Promise<Lease> {
-  const { client, env, nodeName, nodeUid, durationSeconds } = options;
+  const { client, env, nodeName, nodeUid } = options;
+  const { leaseDurationSeconds } = options.timings;
   const leases = client.resource('leases.coordination.k8s.io');
   const renewTime = formatMicroTime(env.clock.now());
   let current = kept;
@@ -50,7 +58,7 @@ async function renew(options: NodeLeaseOptions, kept: Lease | undefined, signal:
       current = await leases.get({ namespace: NAMESPACE, name: nodeName }, signal);
     } catch (error) {
       if (!isReason(error, 'NotFound')) throw error;
-      const spec = { holderIdentity: nodeName, leaseDurationSeconds: durationSeconds, renewTime };
+      const spec = { holderIdentity: nodeName, leaseDurationSeconds, renewTime };
       return leases.create(
         { metadata: { name: nodeName, namespace: NAMESPACE, ...owner(nodeName, nodeUid()) }, spec },
         { signal },
@@ -58,7 +66,7 @@ async function renew(options: NodeLeaseOptions, kept: Lease | undefined, signal:
     }
   }
   const next = draft(current);
-  next.spec = { ...next.spec, holderIdentity: nodeName, leaseDurationSeconds: durationSeconds, renewTime };
+  next.spec = { ...next.spec, holderIdentity: nodeName, leaseDurationSeconds, renewTime };
   if (!next.metadata.ownerReferences?.length) Object.assign(next.metadata, owner(nodeName, nodeUid()));
   return leases.update(next, { signal });
 }

@@ -9,6 +9,15 @@ import type { RuntimeHandler, RuntimeStatus } from '../cri/types.ts';
 import { readMachine, readPressure } from './machine.ts';
 import { nodeLabels, nodeStatus, nodeStatusChanged, OWN_CONDITIONS, type Resources } from './status.ts';
 
+export interface StatusTimings {
+  /** The node's state is looked at this often. */
+  readonly statusCheckMs: number;
+  /** An unchanged status is written this often all the same. */
+  readonly statusReportMs: number;
+  /** A failed report is tried again after this. */
+  readonly leaseRetryMs: number;
+}
+
 export interface NodeOptions {
   readonly client: Client;
   readonly env: Environment;
@@ -21,6 +30,7 @@ export interface NodeOptions {
   readonly taints: readonly Taint[];
   readonly reserved: Resources;
   readonly maxPods: number;
+  readonly timings: StatusTimings;
   /** The file system whose space pods share. */
   readonly directory: string;
   /** When the runtime was last heard from; monotonic. */
@@ -29,14 +39,10 @@ export interface NodeOptions {
   readonly onStatus?: (status: NodeStatus) => void;
 }
 
-const CHECK_MS = 10_000;
 /** Until the node is ready it is looked at more often. */
 const CHECK_NOT_READY_MS = 1_000;
-/** An unchanged status is written this often all the same. */
-const REPORT_MS = 300_000;
 /** A runtime that has not answered a listing for this long is down. */
 const RUNTIME_SILENT_MS = 30_000;
-const REGISTER_RETRY_MS = 1_000;
 const CALL_TIMEOUT_MS = 10_000;
 
 export class NodeKeeper {
@@ -105,7 +111,9 @@ export class NodeKeeper {
         if (!failing) env.log.warn('reporting the node status failed', { error: String(error) });
         failing = true;
       }
-      const waitMs = failing ? REGISTER_RETRY_MS : this.ready ? CHECK_MS : CHECK_NOT_READY_MS;
+      const { leaseRetryMs, statusCheckMs } = this.#o.timings;
+      const healthyMs = this.ready ? statusCheckMs : Math.min(statusCheckMs, CHECK_NOT_READY_MS);
+      const waitMs = failing ? leaseRetryMs : healthyMs;
       await sleep(env.clock, waitMs, signal).catch(() => undefined);
     }
   }
@@ -142,7 +150,7 @@ export class NodeKeeper {
     const { client, env, nodeName, onStatus } = this.#o;
     const status = await this.#compute();
     onStatus?.(status);
-    const due = env.clock.monotonic() - this.#reportedMs >= REPORT_MS;
+    const due = env.clock.monotonic() - this.#reportedMs >= this.#o.timings.statusReportMs;
     if (!due && !nodeStatusChanged(this.#node?.status, status)) return;
     const own = (status.conditions ?? []).filter((c) => OWN_CONDITIONS.has(c.type));
     // Addresses merge by type, of which there may be several: the list is replaced whole.
