@@ -22,6 +22,7 @@ const USAGE = `npm run bench -- [options]
   --idle N         seconds of the idle measurement; 0 leaves it out (default: 15)
   --port N         first of ten ports (default: 19440)
   --bundle FILE    the program (default: dist/main.js)
+  --against FILE   another build of the program, measured in turn with this one
   --node-option O  for the program's runtime (may be repeated)`;
 
 const WARM_UP_MS = 1500;
@@ -40,6 +41,7 @@ const { values: options } = parseArgs({
     idle: { type: 'string', default: '15' },
     port: { type: 'string', default: '19440' },
     bundle: { type: 'string', default: 'dist/main.js' },
+    against: { type: 'string' },
     'node-option': { type: 'string', multiple: true },
     help: { type: 'boolean' },
   },
@@ -79,14 +81,12 @@ try {
 /** Starts each contestant several times on an empty store; the last one stays, rests, and is measured at rest. */
 async function measureStartsAndIdle(): Promise<void> {
   const port = Number(options.port);
+  const nodeOptions = options['node-option'] ?? [];
+  const ours = (name: string, bundle: string, on: number) => () =>
+    startOurs({ name, directory: join(directory, name), port: on, bundle, nodeOptions });
   const starters = [
-    () =>
-      startOurs({
-        directory: join(directory, 'ours'),
-        port,
-        bundle: options.bundle,
-        nodeOptions: options['node-option'] ?? [],
-      }),
+    ours('tsukube', options.bundle, port),
+    ...(options.against === undefined ? [] : [ours('the other build', options.against, port + 2)]),
     ...(options.peer === undefined ? [] : [peerStarter(options.peer, port + 5)]),
   ];
   for (const start of starters) {

@@ -106,18 +106,19 @@ export function clientCertificate(
 
 /** tsukube's server, as `tsukube up --split` starts it, without an agent. */
 export async function startOurs(options: {
+  readonly name: string;
   readonly directory: string;
   readonly port: number;
   readonly bundle: string;
   readonly nodeOptions: readonly string[];
 }): Promise<Contestant> {
-  const { directory, port, bundle } = options;
+  const { name, directory, port, bundle } = options;
   const { layout, pki } = await prepare(join(directory, 'cluster'), port);
   const processes = new Processes(directory);
   const place = ['--name', layout.name, '--data-dir', join(layout.root, '..')];
   const start = performance.now();
   const pid = await processes.start('tsukube', process.execPath, [...options.nodeOptions, bundle, 'server', ...place]);
-  return ready({ name: 'tsukube', port, pki, processes, apiServer: { name: 'tsukube', pid }, serving: [pid], start });
+  return ready({ name, port, pki, processes, apiServer: { name: 'tsukube', pid }, serving: [pid], start });
 }
 
 interface Starting {

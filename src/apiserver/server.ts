@@ -178,6 +178,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   const close = async (): Promise<void> => {
     state.draining = true;
     stop.abort(new Error('the API server is closed'));
+    handler.close();
     await listener.close();
   };
   signal.addEventListener('abort', () => void close(), { once: true });

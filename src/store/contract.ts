@@ -103,6 +103,8 @@ export interface Store {
    * behind WATCH_BUFFER events). Starts at the call, not at the first read: an event committed after watch() returned is delivered.
    */
   watch(options: WatchOptions): AsyncIterable<readonly StoreEvent[]>;
+  /** The linearizable current revision where nothing has to be asked for it; absent or undefined: ask `revision`. */
+  readonly present?: Revision | undefined;
   /** The linearizable current revision. */
   revision(signal: AbortSignal): Promise<Revision>;
   /** Forgets history up to and including `revision`; the present is untouched. */

@@ -105,6 +105,10 @@ export class LocalStore implements Store, WatchSource {
     this.#armHistory();
   }
 
+  get present(): Revision | undefined {
+    return this.#closing.signal.aborted ? undefined : this.#durable;
+  }
+
   get durable(): Revision {
     return this.#durable;
   }

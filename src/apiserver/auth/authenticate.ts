@@ -34,6 +34,8 @@ export interface AuthenticateOptions {
 }
 
 export interface Authenticator {
+  /** The user, when the credentials tell without anything to wait for; undefined: `authenticate` has the answer. */
+  atOnce(credentials: Credentials): UserInfo | undefined;
   /** Throws Unauthorized. */
   authenticate(credentials: Credentials): Promise<UserInfo>;
   /** The user of a bearer token; undefined when nobody knows it. Throws when it is known to be bad. */
@@ -57,6 +59,13 @@ export function createAuthenticator(options: AuthenticateOptions): Authenticator
   };
   return {
     authenticateToken,
+    atOnce(credentials) {
+      try {
+        return credentials.certificateUser();
+      } catch {
+        return undefined;
+      }
+    },
     async authenticate(credentials) {
       let problem: unknown;
       try {
@@ -120,10 +129,12 @@ export function userOfCertificate(certificate: PeerCertificate): UserInfo {
 const IMPERSONATE = 'impersonate-';
 const EXTRA = 'impersonate-extra-';
 
+const isImpersonation = (name: string): boolean => name.startsWith(IMPERSONATE);
+
 /** The user that the request's Impersonate-* headers ask for, if `user` may; `user` when there are none. */
 export function impersonate(user: UserInfo, credentials: Credentials, authorizer: Authorizer): UserInfo {
-  const names = credentials.headerNames().filter((name) => name.startsWith(IMPERSONATE));
-  if (names.length === 0) return user;
+  if (!credentials.headerNames().some(isImpersonation)) return user;
+  const names = credentials.headerNames().filter(isImpersonation);
   const [username] = credentials.headers('impersonate-user');
   if (!username) {
     throw new StatusError('InternalError', 'Internal error occurred: requested without impersonating a user');

@@ -39,6 +39,8 @@ export function denial(user: UserInfo, attributes: Attributes): string {
   return `${who} resource ${what} in API group ${JSON.stringify(group)} ${where}`;
 }
 
+const DENIED: Decision = { allowed: false, why: '' };
+
 /** Allows everything to everyone who got in. */
 export const alwaysAllow: RbacAuthorizer = {
   decide: () => ({ allowed: true, why: '' }),
@@ -98,7 +100,7 @@ class Rbac implements RbacAuthorizer {
       by = entry;
       return true;
     });
-    return by ? { allowed: true, why: `RBAC: allowed by ${describe(by)}` } : { allowed: false, why: '' };
+    return by ? { allowed: true, why: by.why } : DENIED;
   }
 
   rulesFor(user: UserInfo, namespace: string): UserRules {
@@ -115,7 +117,7 @@ class Rbac implements RbacAuthorizer {
   #visit(user: UserInfo, namespace: string, visit: Visit): string[] {
     const problems: string[] = [];
     const { clusterBindings, bindings } = this.#sources;
-    const subjects = [userKey(user.username), ...user.groups.map(groupKey)];
+    const subjects = subjectsOf(user);
     for (const subject of subjects) {
       for (const entry of clusterBindings.of('', subject))
         if (this.#visitEntry(entry, visit, problems)) return problems;
@@ -143,6 +145,18 @@ class Rbac implements RbacAuthorizer {
 const userKey = (name: string): string => `u:${name}`;
 const groupKey = (name: string): string => `g:${name}`;
 
+const subjectsKnown = new WeakMap<UserInfo, readonly string[]>();
+
+/** What bindings may name a user by; users of connections ask again and again. */
+function subjectsOf(user: UserInfo): readonly string[] {
+  let subjects = subjectsKnown.get(user);
+  if (!subjects) {
+    subjects = [userKey(user.username), ...user.groups.map(groupKey)];
+    subjectsKnown.set(user, subjects);
+  }
+  return subjects;
+}
+
 function subjectKey(subject: SubjectRbacV1, bindingNamespace: string | undefined): string | undefined {
   if (subject.kind === 'User') return userKey(subject.name);
   if (subject.kind === 'Group') return groupKey(subject.name);
@@ -162,23 +176,38 @@ function describe({ binding, subject }: Entry): string {
   return `${kind} ${quoted(metadata.name, metadata.namespace)} of ${roleRef.kind} ${JSON.stringify(roleRef.name)} to ${to}`;
 }
 
-interface Entry {
+/** A subject that a binding names. */
+class Entry {
   readonly binding: RoleBinding;
   readonly subject: SubjectRbacV1;
+  #why: string | undefined;
+
+  constructor(binding: RoleBinding, subject: SubjectRbacV1) {
+    this.binding = binding;
+    this.subject = subject;
+  }
+
+  /** What a review says of a request that this allows. */
+  get why(): string {
+    this.#why ??= `RBAC: allowed by ${describe(this)}`;
+    return this.#why;
+  }
 }
+
+const NOBODY: ReadonlyMap<string, Entry> = new Map();
 
 /** Bindings by namespace and subject. A subject that a binding names twice counts once. */
 class BindingIndex {
-  readonly #entries = new Map<string, Map<string, Entry>>();
+  readonly #namespaces = new Map<string, Map<string, Map<string, Entry>>>();
 
   of(namespace: string, subject: string): Iterable<Entry> {
-    return this.#entries.get(`${namespace}\n${subject}`)?.values() ?? [];
+    return (this.#namespaces.get(namespace)?.get(subject) ?? NOBODY).values();
   }
 
   /** Shows the cache's bindings from now on, also across a broken watch. */
   follow(cache: ResourceCache, signal: AbortSignal): void {
     if (signal.aborted) return;
-    this.#entries.clear();
+    this.#namespaces.clear();
     const after = cache.revision;
     for (const item of cache.list({}).items) this.#add(item);
     cache.watch({
@@ -196,28 +225,31 @@ class BindingIndex {
     });
   }
 
-  readonly #placesOf = new Map<string, string[]>();
+  readonly #placesOf = new Map<string, readonly { readonly namespace: string; readonly subject: string }[]>();
 
   #add(item: CachedObject): void {
     const binding = item.object as unknown as RoleBinding;
-    const namespace = binding.metadata.namespace;
-    const places: string[] = [];
+    const { namespace } = binding.metadata;
+    const places = [];
+    const subjects = this.#namespaces.get(namespace ?? '') ?? new Map<string, Map<string, Entry>>();
     for (const subject of binding.subjects ?? []) {
       const key = subjectKey(subject, namespace);
       if (key === undefined) continue;
-      const place = `${namespace ?? ''}\n${key}`;
-      const entries = this.#entries.get(place) ?? new Map<string, Entry>();
-      this.#entries.set(place, entries.set(item.key, { binding, subject }));
-      places.push(place);
+      const entries = subjects.get(key) ?? new Map<string, Entry>();
+      subjects.set(key, entries.set(item.key, new Entry(binding, subject)));
+      places.push({ namespace: namespace ?? '', subject: key });
     }
+    if (subjects.size > 0) this.#namespaces.set(namespace ?? '', subjects);
     this.#placesOf.set(item.key, places);
   }
 
   #remove(key: string): void {
-    for (const place of this.#placesOf.get(key) ?? []) {
-      const entries = this.#entries.get(place);
+    for (const { namespace, subject } of this.#placesOf.get(key) ?? []) {
+      const subjects = this.#namespaces.get(namespace);
+      const entries = subjects?.get(subject);
       entries?.delete(key);
-      if (entries?.size === 0) this.#entries.delete(place);
+      if (entries?.size === 0) subjects?.delete(subject);
+      if (subjects?.size === 0) this.#namespaces.delete(namespace);
     }
     this.#placesOf.delete(key);
   }

@@ -126,6 +126,11 @@ export class StoreCaches implements CacheSet {
     return this.#cacheOf(prefix);
   }
 
+  get fresh(): boolean {
+    const { present } = this.#store;
+    return present !== undefined && this.#progress.revision >= present;
+  }
+
   async consistent(signal: AbortSignal): Promise<Revision> {
     const revision = await this.#store.revision(signal);
     await this.#progress.reached(revision, signal);

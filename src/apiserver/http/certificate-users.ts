@@ -1,6 +1,7 @@
 import type { TLSSocket } from 'node:tls';
-import { userOfCertificate } from '../auth/authenticate.ts';
+import { type Credentials, userOfCertificate } from '../auth/authenticate.ts';
 import type { UserInfo } from '../contract.ts';
+import type { Exchange } from './exchange.ts';
 
 /** The user of each connection's client certificate, read from it once. */
 export class CertificateUsers {
@@ -26,5 +27,28 @@ function read(socket: TLSSocket): UserInfo | Error | 'none' {
     return userOfCertificate(certificate);
   } catch (error) {
     return error as Error;
+  }
+}
+
+/** What authentication sees of an exchange. */
+export class ExchangeCredentials implements Credentials {
+  readonly #exchange: Exchange;
+  readonly #certificates: CertificateUsers;
+
+  constructor(exchange: Exchange, certificates: CertificateUsers) {
+    this.#exchange = exchange;
+    this.#certificates = certificates;
+  }
+
+  headers(name: string): readonly string[] {
+    return this.#exchange.headers(name);
+  }
+
+  headerNames(): readonly string[] {
+    return this.#exchange.headerNames();
+  }
+
+  certificateUser(): UserInfo | undefined {
+    return this.#certificates.of(this.#exchange.socket);
   }
 }

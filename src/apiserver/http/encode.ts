@@ -15,8 +15,13 @@ export async function encodeValue(value: unknown, accepted: Accepted): Promise<B
   return Buffer.from(stringify(value, { aliasDuplicateObjects: false }));
 }
 
+/** Whether an object is sent as it is stored. */
+export function isStored({ as, encoding }: Accepted): boolean {
+  return as === undefined && encoding === 'json';
+}
+
 export async function encodeObject(item: CachedObject, accepted: Accepted, table: TableContext): Promise<Buffer> {
-  if (accepted.as === undefined && accepted.encoding === 'json') return item.bytes;
+  if (isStored(accepted)) return item.bytes;
   return encodeValue(transformed(item, accepted, table), accepted);
 }
 

@@ -2,10 +2,13 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { discardRest, readBody } from './body.ts';
-import { type BodySink, ClientGoneError, type Exchange, type ResponseHeaders } from './exchange.ts';
+import { type BodySink, ClientGoneError, type Exchange, NO_QUERY, type ResponseHeaders } from './exchange.ts';
 import { valuesOf } from './exchange-http2.ts';
 import { PIECE_BYTES, sendInPieces } from './pieces.ts';
 import { StreamSink } from './stream-sink.ts';
+
+/** An error of a socket is the end of it; there is nobody to tell. */
+const nothing = (): void => undefined;
 
 /** What HTTP/1.1 requests have in common, whether or not they ask for an upgrade. */
 abstract class Http1Base {
@@ -28,7 +31,7 @@ abstract class Http1Base {
   }
 
   get query(): URLSearchParams {
-    this.#query ??= new URLSearchParams(this.rawQuery);
+    this.#query ??= this.rawQuery === '' ? NO_QUERY : new URLSearchParams(this.rawQuery);
     return this.#query;
   }
 
@@ -57,8 +60,8 @@ export class Http1Exchange extends Http1Base implements Exchange {
   constructor(request: IncomingMessage, response: ServerResponse) {
     super(request);
     this.#response = response;
-    response.on('error', () => undefined);
-    request.on('error', () => undefined);
+    response.on('error', nothing);
+    request.on('error', nothing);
   }
 
   get signal(): AbortSignal {
@@ -114,7 +117,7 @@ export class UpgradeExchange extends Http1Base implements Exchange {
   constructor(request: IncomingMessage, socket: Duplex, head: Buffer) {
     super(request);
     this.upgrade = { socket, head };
-    socket.on('error', () => undefined);
+    socket.on('error', nothing);
     socket.once('close', () => this.#controller.abort(new ClientGoneError()));
   }
 

@@ -1,12 +1,14 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { discardRest, readBody } from './body.ts';
-import { type BodySink, ClientGoneError, type Exchange, type ResponseHeaders } from './exchange.ts';
+import { type BodySink, ClientGoneError, type Exchange, NO_QUERY, type ResponseHeaders } from './exchange.ts';
 import { PIECE_BYTES, sendInPieces } from './pieces.ts';
 import { StreamSink } from './stream-sink.ts';
 
 /** A client that is silent for so long amid a body, which is answered already, will not end it. */
 const UNREAD_BODY_TIMEOUT_MS = 30_000;
+
+const nothing = (): void => undefined;
 
 /** An exchange on an HTTP/2 stream, on node's stream API: the compatibility API costs a quarter more. */
 export class Http2Exchange implements Exchange {
@@ -34,11 +36,11 @@ export class Http2Exchange implements Exchange {
     this.rawQuery = mark < 0 ? '' : target.slice(mark + 1);
     this.socket = stream.session?.socket as TLSSocket;
     // A reset stream emits error; there is nobody left to tell.
-    stream.on('error', () => undefined);
+    stream.on('error', nothing);
   }
 
   get query(): URLSearchParams {
-    this.#query ??= new URLSearchParams(this.rawQuery);
+    this.#query ??= this.rawQuery === '' ? NO_QUERY : new URLSearchParams(this.rawQuery);
     return this.#query;
   }
 

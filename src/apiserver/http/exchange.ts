@@ -12,6 +12,9 @@ export class ClientGoneError extends Error {
   }
 }
 
+/** Shared by all requests without one: nobody changes a query. */
+export const NO_QUERY = new URLSearchParams();
+
 export interface Exchange {
   readonly method: string;
   /** As sent, percent-encoding included, without the query. */

@@ -1,17 +1,17 @@
 // The life of a request: who asks, may they now, what about, and the answer. A throw anywhere is an answer too.
 
 import type { Tables } from '../../api/tables.ts';
-import { abortable } from '../../lib/abort.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { forbidden, StatusError } from '../../machinery/status.ts';
 import { type Authenticator, impersonate } from '../auth/authenticate.ts';
 import type { Attributes, Authorizer, RequestContext, ResourceApi, UserInfo } from '../contract.ts';
 import type { ApiServerMetrics } from '../metrics.ts';
 import { auditIds } from './audit-ids.ts';
-import { CertificateUsers } from './certificate-users.ts';
+import { CertificateUsers, ExchangeCredentials } from './certificate-users.ts';
+import { Deadlines } from './deadlines.ts';
 import { ClientGoneError, type Exchange } from './exchange.ts';
-import { GUARDS_HEADER, parseGuards } from './guards.ts';
 import { InFlight, type InFlightLimits } from './limits.ts';
+import { ExchangeContext } from './request-context.ts';
 import { isTrue, type RequestInfo, requestInfo } from './request-info.ts';
 import { methodNotAllowed, ResourceHandler, type ResourceRequest, targetOf } from './resource-handler.ts';
 import { Response } from './response.ts';
@@ -50,7 +50,15 @@ const KNOWN_VERBS: ReadonlySet<string> = new Set([
 ]);
 
 /** Verbs whose body must not be read for one who may not do it. */
-const WRITES = ['create', 'update', 'patch', 'delete', 'deletecollection'];
+const WRITES: ReadonlySet<string> = new Set(['create', 'update', 'patch', 'delete', 'deletecollection']);
+
+/** A request whose path has been read. */
+interface Received {
+  readonly info: RequestInfo;
+  readonly response: Response;
+  /** Monotonic. */
+  readonly startMs: number;
+}
 
 export class Handler {
   readonly #options: HandlerOptions;
@@ -58,11 +66,13 @@ export class Handler {
   readonly #resources: ResourceHandler;
   readonly #certificates = new CertificateUsers();
   readonly #auditId: () => string;
+  readonly #deadlines: Deadlines;
 
   constructor(options: HandlerOptions) {
     const { env, tables, api, printer, metrics } = options;
     this.#options = options;
     this.#auditId = auditIds(env.random);
+    this.#deadlines = new Deadlines(env.clock, REQUEST_TIMEOUT_MS);
     this.#inFlight = new InFlight(options.limits, metrics);
     this.#resources = new ResourceHandler({
       ...{ tables, api, printer, metrics },
@@ -70,28 +80,52 @@ export class Handler {
     });
   }
 
+  /** Leaves no timer behind once the requests under way have ended. */
+  close(): void {
+    this.#deadlines.close();
+  }
+
   /** Answers one request; never throws. */
   handle(exchange: Exchange): void {
-    const { env, metrics } = this.#options;
-    const startMs = env.clock.monotonic();
+    const startMs = this.#options.env.clock.monotonic();
     const response = new Response(exchange, this.#auditId());
-    let info: RequestInfo | undefined;
-    const done = (): void => {
-      if (!info || response.code === 0) return;
-      const seconds = this.#isLongRunning(info, exchange) ? undefined : (env.clock.monotonic() - startMs) / 1000;
-      metrics.request(this.#counted(info), response.code, seconds);
-    };
+    let info: RequestInfo;
     try {
       info = requestInfo(exchange.method, exchange.path, exchange.query);
     } catch (error) {
       void response.sendError(error);
       return;
     }
-    this.#serve(info, response)
-      .catch((error: unknown) => this.#fail(error, response))
-      .finally(done)
-      // Whatever goes wrong with one answer is nobody else's business.
-      .catch((error: unknown) => env.log.error('a request could not be ended', error, { path: exchange.path }));
+    const request = { info, response, startMs };
+    try {
+      const user = this.#user(exchange);
+      if (!(user instanceof Promise)) this.#serve(request, user);
+      else {
+        user.then((known) => this.#serve(request, known)).catch((error: unknown) => this.#end(request, error));
+      }
+    } catch (error) {
+      this.#end(request, error);
+    }
+  }
+
+  /** Whatever goes wrong with one answer is nobody else's business. */
+  #end(request: Received, error?: unknown): void {
+    if (error === undefined) {
+      this.#count(request);
+      return;
+    }
+    this.#fail(error, request.response)
+      .then(() => this.#count(request))
+      .catch((reason: unknown) => {
+        this.#options.env.log.error('a request could not be ended', reason, { path: request.info.path });
+      });
+  }
+
+  #count({ info, response, startMs }: Received): void {
+    if (response.code === 0) return;
+    const { env, metrics } = this.#options;
+    const seconds = this.#isLongRunning(info, response.exchange) ? undefined : (env.clock.monotonic() - startMs) / 1000;
+    metrics.request(this.#counted(info), response.code, seconds);
   }
 
   /** What a request is counted as: names that are the client's own would make a metric each. */
@@ -99,7 +133,9 @@ export class Handler {
     const { tables } = this.#options;
     const row = info.isResource ? tables.resource(info.group, info.version, info.resource) : undefined;
     const known = row && (info.subresource === '' || row.subresources.has(info.subresource));
-    const verb = KNOWN_VERBS.has(info.verb) ? info.verb : 'other';
+    const isKnownVerb = KNOWN_VERBS.has(info.verb);
+    if (known && isKnownVerb) return info;
+    const verb = isKnownVerb ? info.verb : 'other';
     if (known) return { ...info, verb };
     return { ...info, verb, isResource: false, group: '', version: '', resource: '', subresource: '' };
   }
@@ -115,54 +151,49 @@ export class Handler {
     else await response.sendError(error);
   }
 
-  async #serve(info: RequestInfo, response: Response): Promise<void> {
+  #serve(request: Received, user: UserInfo): void {
+    const { info, response, startMs } = request;
     const { exchange } = response;
-    const user = await this.#user(exchange);
-    if (this.#isLongRunning(info, exchange)) return this.#dispatch(info, response, user, exchange.signal);
-    const leave = this.#inFlight.enter(info, user);
-    try {
-      await this.#withDeadline(exchange, (signal) => this.#dispatch(info, response, user, signal));
-    } finally {
-      leave();
+    if (this.#isLongRunning(info, exchange)) {
+      const ctx = new ExchangeContext(response, user);
+      this.#dispatch(info, response, ctx).then(
+        () => this.#end(request),
+        (error: unknown) => this.#end(request, error),
+      );
+      return;
     }
-  }
-
-  async #user(exchange: Exchange): Promise<UserInfo> {
-    const { authenticator, authorizer } = this.#options;
-    const credentials = {
-      headers: (name: string) => exchange.headers(name),
-      headerNames: () => exchange.headerNames(),
-      certificateUser: () => this.#certificates.of(exchange.socket),
+    const kind = this.#inFlight.enter(info, user);
+    const end = (error?: unknown): void => {
+      if (!this.#deadlines.delete(due)) return;
+      this.#inFlight.leave(kind);
+      this.#end(request, error);
     };
-    return impersonate(await authenticator.authenticate(credentials), credentials, authorizer);
+    const ctx = new ExchangeContext(response, user, end);
+    const due = { startMs, expire: () => ctx.abort(timedOut()) };
+    this.#deadlines.add(due);
+    this.#dispatch(info, response, ctx).then(() => end(), end);
   }
 
-  async #withDeadline(exchange: Exchange, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const controller = new AbortController();
-    const onGone = (): void => controller.abort(exchange.signal.reason);
-    exchange.signal.addEventListener('abort', onGone, { once: true });
-    const timer = this.#options.env.clock.timer(REQUEST_TIMEOUT_MS, () => {
-      const message = 'Timeout: request did not complete within the allotted timeout';
-      controller.abort(new StatusError('Timeout', message));
-    });
-    try {
-      await abortable(work(controller.signal), controller.signal);
-    } finally {
-      timer.cancel();
-      exchange.signal.removeEventListener('abort', onGone);
-    }
+  #user(exchange: Exchange): UserInfo | Promise<UserInfo> {
+    const { authenticator, authorizer } = this.#options;
+    const credentials = new ExchangeCredentials(exchange, this.#certificates);
+    const known = authenticator.atOnce(credentials);
+    if (known) return impersonate(known, credentials, authorizer);
+    return authenticator.authenticate(credentials).then((user) => impersonate(user, credentials, authorizer));
   }
 
   #isLongRunning(info: RequestInfo, exchange: Exchange): boolean {
     if (info.verb === 'watch') return true;
     return (
+      info.subresource !== '' &&
       info.isResource &&
       this.#options.connectors.has(`${info.resource}/${info.subresource}`) &&
       !isQuick(exchange, info)
     );
   }
 
-  async #dispatch(info: RequestInfo, response: Response, user: UserInfo, signal: AbortSignal): Promise<void> {
+  async #dispatch(info: RequestInfo, response: Response, ctx: RequestContext): Promise<void> {
+    const { user } = ctx;
     if (!info.isResource) {
       this.#authorize(user, { verb: info.verb, path: info.path });
       if (!(await this.#options.paths(info, response, user))) notServed(response);
@@ -170,15 +201,15 @@ export class Handler {
     }
     const { tables, connectors, otherGroups } = this.#options;
     const row = tables.resource(info.group, info.version, info.resource);
-    const connector = connectors.get(`${info.resource}/${info.subresource}`);
-    if (!row || connector || WRITES.includes(info.verb)) this.#authorize(user, attributesOf(info));
+    const connector = info.subresource === '' ? undefined : connectors.get(`${info.resource}/${info.subresource}`);
+    if (!row || connector || WRITES.has(info.verb)) this.#authorize(user, attributesOf(info));
     if (!row) {
       if (!(await otherGroups?.(info, response, user))) notServed(response);
       return;
     }
     const target = targetOf(row, info);
     if (!target) return notServed(response);
-    const request = { info, target, response, ctx: contextOf(response, user, signal) };
+    const request = { info, target, response, ctx };
     if (connector) await connector(request);
     else if (response.exchange.upgrade) throw methodNotAllowed();
     else await this.#resources.handle(request);
@@ -202,17 +233,8 @@ function attributesOf(info: RequestInfo): Attributes {
   return { verb, group, version, resource, subresource, namespace, name };
 }
 
-function contextOf(response: Response, user: UserInfo, signal: AbortSignal): RequestContext {
-  const { exchange } = response;
-  const userAgent = exchange.header('user-agent');
-  const guards = parseGuards(exchange.header(GUARDS_HEADER));
-  return {
-    user,
-    signal,
-    warn: (text) => response.warn(text),
-    ...(userAgent !== undefined && { userAgent }),
-    ...(guards && { guards }),
-  };
+function timedOut(): StatusError {
+  return new StatusError('Timeout', 'Timeout: request did not complete within the allotted timeout');
 }
 
 function notServed(response: Response): void {

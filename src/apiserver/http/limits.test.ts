@@ -16,7 +16,7 @@ const master = { username: 'm', groups: ['system:masters'] };
 test('what is too much is turned away, with the time to come back; leases and masters get in', async () => {
   const registry = new Registry();
   const inFlight = new InFlight({ readOnly: 2, mutating: 1 }, apiServerMetrics(registry));
-  const leave = inFlight.enter(READ, user);
+  const entered = inFlight.enter(READ, user);
   inFlight.enter(READ, user);
   inFlight.enter(WRITE, user);
   for (const full of [READ, WRITE]) {
@@ -24,10 +24,10 @@ test('what is too much is turned away, with the time to come back; leases and ma
       () => inFlight.enter(full, user),
       (error) => isReason(error, 'TooManyRequests') && error.details?.retryAfterSeconds === 1,
     );
-    inFlight.enter(full, master)();
+    inFlight.leave(inFlight.enter(full, master));
   }
-  inFlight.enter(LEASE, user)();
-  leave();
+  inFlight.leave(inFlight.enter(LEASE, user));
+  inFlight.leave(entered);
   inFlight.enter(READ, user);
   const text = await registry.metrics();
   assert.match(text, /apiserver_current_inflight_requests\{request_kind="readOnly"\} 2/);

@@ -30,8 +30,8 @@ export class InFlight {
     this.#metrics = metrics;
   }
 
-  /** Enters a request; the answer is to be called when it is done. Throws TooManyRequests. */
-  enter(info: RequestInfo, user: UserInfo): () => void {
+  /** Enters a request; the answer is to be left when it is done. Throws TooManyRequests. */
+  enter(info: RequestInfo, user: UserInfo): InFlightKind {
     const kind: InFlightKind = READ_ONLY_VERBS.includes(info.verb) ? 'readOnly' : 'mutating';
     const exempt = user.groups.includes(PRIVILEGED_GROUP) || info.resource === 'leases';
     if (!exempt && this.#now[kind] >= this.#limits[kind]) {
@@ -40,7 +40,13 @@ export class InFlight {
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       });
     }
-    this.#metrics.inFlight(kind, ++this.#now[kind]);
-    return () => this.#metrics.inFlight(kind, --this.#now[kind]);
+    this.#now[kind]++;
+    this.#metrics.inFlight[kind].value++;
+    return kind;
+  }
+
+  leave(kind: InFlightKind): void {
+    this.#now[kind]--;
+    this.#metrics.inFlight[kind].value--;
   }
 }

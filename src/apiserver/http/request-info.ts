@@ -1,6 +1,7 @@
 // What a request is about, read from its method and path alone, by upstream's rules (RequestInfo).
 import { parseFieldSelector } from '../../machinery/selector-parse.ts';
 import { badRequest } from '../../machinery/status.ts';
+import { NO_QUERY } from './exchange.ts';
 
 export interface RequestInfo {
   readonly isResource: boolean;
@@ -31,7 +32,8 @@ const VERBS: ReadonlyMap<string, string> = new Map([
 const NAMESPACE_SUBRESOURCES = ['status', 'finalize'];
 
 export function requestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
-  const parts = path.split('/').filter((part) => part !== '');
+  const parts = path.split('/');
+  if (parts.includes('')) dropEmpty(parts);
   const grouped = parts[0] === 'apis';
   const isResource = (parts[0] === 'api' && parts.length >= 3) || (grouped && parts.length >= 4);
   if (!isResource) return nonResource(method, path);
@@ -49,19 +51,26 @@ export function requestInfo(method: string, path: string, query: URLSearchParams
     namespace = decode(rest[1]!);
     if (rest.length > 2 && !NAMESPACE_SUBRESOURCES.includes(rest[2]!)) rest = rest.slice(2);
   }
-  const [resource = '', name = '', subresource = ''] = rest.slice(0, 3).map(decode);
-  const info = {
+  const [resource = '', part = '', subresource = ''] = rest;
+  const of = collectionVerb(verb, decode(part), query);
+  return {
     isResource: true,
+    verb: of.verb,
     path,
     group,
     version,
-    resource,
-    subresource,
+    resource: decode(resource),
+    subresource: decode(subresource),
     namespace,
-    name,
-    rest: rest.slice(3).join('/') + (rest.length > 3 && path.endsWith('/') ? '/' : ''),
+    name: of.name,
+    rest: rest.length > 3 ? rest.slice(3).join('/') + (path.endsWith('/') ? '/' : '') : '',
   };
-  return { ...info, ...collectionVerb(verb, name, query) };
+}
+
+function dropEmpty(parts: string[]): void {
+  let kept = 0;
+  for (const part of parts) if (part !== '') parts[kept++] = part;
+  parts.length = kept;
 }
 
 function nonResource(method: string, path: string): RequestInfo {
@@ -71,7 +80,8 @@ function nonResource(method: string, path: string): RequestInfo {
 
 /** A request without a name is about the collection; a field selector on metadata.name makes it about one object. */
 function collectionVerb(verb: string, name: string, query: URLSearchParams): { verb: string; name: string } {
-  const watching = isTrue(query.get('watch'));
+  if (name !== '' && verb !== 'get') return { verb, name };
+  const watching = query !== NO_QUERY && isTrue(query.get('watch'));
   if (name !== '') return { verb: verb === 'get' && watching ? 'watch' : verb, name };
   if (verb === 'get') return { verb: watching ? 'watch' : 'list', name: nameOfSelector(query) };
   if (verb === 'watch') return { verb, name: nameOfSelector(query) };
@@ -91,6 +101,7 @@ export function isTrue(value: string | null): boolean {
 }
 
 function decode(part: string): string {
+  if (!part.includes('%')) return part;
   try {
     return decodeURIComponent(part);
   } catch (error) {

@@ -8,8 +8,9 @@ import type { Random } from '../../lib/random.ts';
 import { badRequest, type FieldErrorReason, invalid, isReason, StatusError } from '../../machinery/status.ts';
 import type { FieldValidation, PatchType, RequestContext, ResourceApi, Target, WriteResult } from '../contract.ts';
 import type { ApiServerMetrics } from '../metrics.ts';
+import type { Series } from '../series.ts';
 import { decodeBody, expectedBody, parseBody } from './decode-body.ts';
-import { deletedStatus, encodeList, encodeObject } from './encode.ts';
+import { deletedStatus, encodeList, encodeObject, isStored } from './encode.ts';
 import { ListBodies } from './list-bodies.ts';
 import { type Accepted, bodyEncoding, mediaType, negotiate, PLAIN_JSON, unsupported } from './media.ts';
 import { deleteOptions, listOptions, watchOptions, writeOptions } from './query-options.ts';
@@ -77,8 +78,13 @@ export class ResourceHandler {
     const accepted = negotiate(exchange.header('accept'));
     const resourceVersion = exchange.rawQuery === '' ? null : exchange.query.get('resourceVersion');
     const item = await this.#options.api.get(ctx, target, resourceVersion ? { resourceVersion } : {});
+    if (isStored(accepted)) return response.send(200, accepted.contentType, item.bytes);
     const table = this.#table(target, accepted, response);
     response.send(200, accepted.contentType, await encodeObject(item, accepted, table));
+  }
+
+  #eventsOf({ group, version, resource }: Resource): Series {
+    return this.#options.metrics.watchEvents(group, version, resource);
   }
 
   async #list({ ctx, target, response }: ResourceRequest): Promise<void> {
@@ -91,12 +97,12 @@ export class ResourceHandler {
 
   async #watch({ ctx, target, response, info }: ResourceRequest): Promise<void> {
     const { exchange } = response;
-    const { api, metrics, random } = this.#options;
+    const { api, random } = this.#options;
     const accepted = negotiate(exchange.header('accept'));
     if (accepted.encoding !== 'json') throw new StatusError('NotAcceptable', 'only JSON can be watched');
     const asked = watchOptions(exchange.query);
     const timeoutSeconds = asked.timeoutSeconds ?? Math.ceil(MIN_WATCH_SECONDS * (1 + random.next()));
-    const { group, version, resource } = target.resource;
+    const events = this.#eventsOf(target.resource);
     // Nothing is sent before the watch has begun, so that a refusal can still have its own code.
     let sink: ReturnType<typeof watchStream> | undefined;
     const opened = (): ReturnType<typeof watchStream> => {
@@ -105,8 +111,10 @@ export class ResourceHandler {
         accepted,
         table: this.#table(target, accepted, response),
         pace: this.#pace,
-        sent: (count) => metrics.watchEvents(group, version, resource, count),
-        ended: metrics.longRunning(info),
+        sent: (count) => {
+          events.value += count;
+        },
+        ended: this.#options.metrics.longRunning(info),
       });
       response.code = 200;
       return sink;
@@ -220,6 +228,7 @@ export class ResourceHandler {
   async #answer(request: ResourceRequest, result: WriteResult, code = result.created ? 201 : 200): Promise<void> {
     const { target, response } = request;
     const accepted = acceptedOfWrite(request);
+    if (isStored(accepted)) return response.send(code, accepted.contentType, result.object.bytes);
     const table = this.#table(target, accepted, response);
     response.send(code, accepted.contentType, await encodeObject(result.object, accepted, table));
   }
@@ -288,10 +297,9 @@ export function targetOf(row: Resource, info: RequestInfo): Target | undefined {
   if (!verbs.includes(verb)) throw methodNotAllowed();
   if (verb === 'create' && row.namespaced && namespace === '') throw methodNotAllowed();
   if (verb === 'create' && !sub && name !== '') throw methodNotAllowed();
-  return {
-    resource: row,
-    ...(row.namespaced && namespace !== '' && { namespace }),
-    ...(name !== '' && { name }),
-    ...(sub && { subresource }),
-  };
+  const target: { -readonly [K in keyof Target]: Target[K] } = { resource: row };
+  if (row.namespaced && namespace !== '') target.namespace = namespace;
+  if (name !== '') target.name = name;
+  if (sub) target.subresource = subresource;
+  return target;
 }

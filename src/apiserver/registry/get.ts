@@ -12,7 +12,7 @@ export async function get(core: Core, ctx: RequestContext, target: Target, optio
   if (!isPersisted(resource)) throw notFound(resource, name);
   const cache = cacheOf(core, resource);
   const revision = parseRevision(options.resourceVersion);
-  if (!options.resourceVersion) await core.caches.consistent(ctx.signal);
+  if (!options.resourceVersion && !core.caches.fresh) await core.caches.consistent(ctx.signal);
   else if (revision > 0) await waitForRevision(cache, revision, { clock: core.env.clock, signal: ctx.signal });
   const found = cache.get(resource.namespaced ? namespace : undefined, name);
   if (!found) throw notFound(resource, name);

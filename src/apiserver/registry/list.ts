@@ -80,7 +80,7 @@ async function firstPage(core: Core, ctx: RequestContext, query: Query, options:
       throw new StatusError('Expired', `The resourceVersion for the provided list is too old.`);
     });
   }
-  if (mode.kind === 'present') await core.caches.consistent(ctx.signal);
+  if (mode.kind === 'present' && !core.caches.fresh) await core.caches.consistent(ctx.signal);
   if (mode.kind === 'notOlderThan') {
     await waitForRevision(cache, mode.revision, { clock: core.env.clock, signal: ctx.signal });
   }

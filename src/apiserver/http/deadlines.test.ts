@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeClock } from '../../lib/fake-clock.ts';
+import { Deadlines } from './deadlines.ts';
+
+test('each request is given up when its own time is over, and not when it ended before', async () => {
+  const clock = new FakeClock();
+  const deadlines = new Deadlines(clock, 60);
+  const expired: string[] = [];
+  const due = (name: string) => ({ startMs: clock.monotonic(), expire: () => expired.push(name) });
+  const [a, b] = [due('a'), due('b')];
+  deadlines.add(a);
+  deadlines.add(b);
+  await clock.advance(30);
+  deadlines.add(due('c'));
+  deadlines.delete(b);
+  await clock.advance(29);
+  assert.deepEqual(expired, []);
+  await clock.advance(1);
+  assert.deepEqual(expired, ['a']);
+  await clock.advance(29);
+  assert.deepEqual(expired, ['a']);
+  await clock.advance(1);
+  assert.deepEqual(expired, ['a', 'c']);
+  assert.equal(clock.pending, 0);
+});
+
+test('after the close no timer outlasts the requests under way', () => {
+  const clock = new FakeClock();
+  const deadlines = new Deadlines(clock, 60);
+  const due = { startMs: clock.monotonic(), expire: () => assert.fail('it ended in time') };
+  deadlines.add(due);
+  deadlines.close();
+  assert.equal(clock.pending, 1);
+  deadlines.delete(due);
+  assert.equal(clock.pending, 0);
+});
