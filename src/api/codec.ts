@@ -8,7 +8,8 @@ import { duplicateKeys, MAX_JSON_DEPTH, parseJson, setMember } from './json.ts';
 import { canonicalLeaf, jsonKind, LeafError, milliQuantity, TypeMismatch } from './leaves.ts';
 import type { Draft, KubeObject } from './object.ts';
 import { type Node, type Plan, type PlannedField, planOf } from './plan.ts';
-import type { Tables } from './tables.ts';
+import { decodeStructural } from './structural/codec.ts';
+import type { Tables, TypeRow } from './tables.ts';
 import { isEmpty, zeroValue } from './zero.ts';
 
 export { copyByTable, serialize, serializeText } from './serialize.ts';
@@ -43,6 +44,8 @@ export function decode<T extends object = KubeObject>(
   value: unknown,
   options: DecodeOptions = {},
 ): Decoded<T> {
+  const row = tables.type(typeName);
+  if (row.structural) return decodeCustom(tables, row, value, options);
   const plan = planOf(tables, typeName);
   const run = new Decoding(options.fieldValidation !== 'Ignore');
   try {
@@ -59,6 +62,36 @@ export function decode<T extends object = KubeObject>(
   }
 }
 
+const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';
+
+/** A custom resource: shaped by its schema, which says nothing of metadata. Types are checked later, by validation. */
+function decodeCustom<T extends object>(
+  tables: Tables,
+  row: TypeRow,
+  value: unknown,
+  options: DecodeOptions,
+): Decoded<T> {
+  const kind = row.gvk[0]?.[2] ?? row.name;
+  const fail = (message: string, cause?: unknown): never => {
+    throw badRequest(`${subject({ goName: kind }, value)}: ${message}`, cause);
+  };
+  const ignores = options.fieldValidation === 'Ignore';
+  try {
+    const { object, problems: found } = decodeStructural(row.structural!, membersOf(value, kind), (metadata) =>
+      decode(tables, OBJECT_META, metadata, { fieldValidation: ignores ? 'Ignore' : 'Warn' }),
+    );
+    if (ignores) return { object: object as Draft<T>, problems: [] };
+    const problems = [...(options.textProblems ?? []), ...found].slice(0, PROBLEM_LIMIT);
+    if (options.fieldValidation === 'Strict' && problems.length > 0) {
+      return fail(`strict decoding error: ${problems.join(', ')}`);
+    }
+    return { object: object as Draft<T>, problems };
+  } catch (error) {
+    if (error instanceof LeafError) return fail(error.message, error);
+    throw error;
+  }
+}
+
 /** Decodes JSON text: parseJson, duplicate fields, decode. Throws a BadRequest Status for text that is no JSON. */
 export function decodeText<T extends object = KubeObject>(
   tables: Tables,
@@ -71,7 +104,8 @@ export function decodeText<T extends object = KubeObject>(
   try {
     value = parseJson(text);
   } catch (error) {
-    const kind = planOf(tables, typeName).goName;
+    const row = tables.type(typeName);
+    const kind = row.structural ? row.gvk[0]?.[2] : planOf(tables, typeName).goName;
     const why = `couldn't get version/kind; json parse error: ${(error as Error).message}`;
     throw badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why}`, error);
   }
@@ -89,7 +123,7 @@ function membersOf(value: unknown, goName: string): Members {
 }
 
 /** `Deployment in version "v1" cannot be handled as a Deployment` */
-function subject(plan: Plan, value: unknown): string {
+function subject(plan: Pick<Plan, 'goName'>, value: unknown): string {
   const { kind, apiVersion } = (typeof value === 'object' && value !== null ? value : {}) as Members;
   if (typeof kind !== 'string' || kind === '') {
     return `the object provided is unrecognized (must be of type ${plan.goName})`;

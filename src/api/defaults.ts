@@ -13,6 +13,7 @@ import {
 } from './default-rules.ts';
 import { cloneJson } from './json.ts';
 import { type Node, type Plan, planOf } from './plan.ts';
+import { applySchemaDefaults } from './structural/default.ts';
 import type { Field, Tables } from './tables.ts';
 
 type Row = readonly [type: string, field: string, value: unknown, condition?: string];
@@ -40,6 +41,8 @@ export interface DefaultOptions {
  * copied by the table): its structs are present. Doing it again changes nothing.
  */
 export function applyDefaults(tables: Tables, typeName: string, object: object, options: DefaultOptions = {}): void {
+  const schema = tables.type(typeName).structural;
+  if (schema) return applySchemaDefaults(schema, object);
   const plan = planOf(tables, typeName);
   const root = object as Members;
   const defaults = defaultPlan(tables, plan);

@@ -3,6 +3,7 @@ import { setMember, stringifyJson } from './json.ts';
 import { canonicalLeaf } from './leaves.ts';
 import type { Draft, KubeObject } from './object.ts';
 import { type Node, type Plan, type PlannedField, planOf } from './plan.ts';
+import { arrangeStructural, copyStructural } from './structural/codec.ts';
 import type { Tables } from './tables.ts';
 import { isEmpty, isGiven, zeroValue } from './zero.ts';
 
@@ -13,6 +14,9 @@ type Members = { [key: string]: unknown };
  * process. Leaves are trusted, except that quantities are brought to canonical form.
  */
 export function copyByTable<T extends object = KubeObject>(tables: Tables, typeName: string, object: T): Draft<T> {
+  const schema = tables.type(typeName).structural;
+  if (schema)
+    return copyStructural(schema, object, (metadata) => copyByTable(tables, OBJECT_META, metadata)) as Draft<T>;
   return arrangeStruct(planOf(tables, typeName), object as Members, COPY) as Draft<T>;
 }
 
@@ -25,8 +29,14 @@ export function serialize(tables: Tables, typeName: string, object: object): Buf
 }
 
 export function serializeText(tables: Tables, typeName: string, object: object): string {
+  if (tables.type(typeName).structural) {
+    const metadata = planOf(tables, OBJECT_META);
+    return stringifyJson(arrangeStructural(object, (value) => arrangeStruct(metadata, value as Members, WRITE)));
+  }
   return stringifyJson(arrangeStruct(planOf(tables, typeName), object as Members, WRITE_PARTS));
 }
+
+const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';
 
 /**
  * Whether values are shared with the source, whether nil is written as null, and whether the object's parts are first looked

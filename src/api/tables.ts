@@ -1,6 +1,8 @@
 // The table of types and the table of resources: the facts that drive the whole server.
 import resourceData from './data/resources.json' with { type: 'json' };
 import typeData from './data/types.json' with { type: 'json' };
+import type { CustomResourceColumnDefinition, CustomResourceSubresourceScale } from './generated/types.ts';
+import type { StructuralSchema } from './structural/schema.ts';
 
 /** One field of a type. `code` is "[]X" (list), "{}X" (map), "@type name", or a scalar code (data/README.md). */
 export interface Field {
@@ -40,6 +42,8 @@ export interface TypeRow {
   readonly alias?: string;
   /** JSON is one of several forms (JSONSchemaPropsOr...). */
   readonly custom?: string;
+  /** A custom resource's type: its shape is this schema's, but for apiVersion, kind and metadata. */
+  readonly structural?: StructuralSchema;
   readonly gvk: readonly (readonly [group: string, version: string, kind: string])[];
 }
 
@@ -71,6 +75,27 @@ export interface Resource {
   /** Below /registry/. Resources that share it are versions of the same stored thing. */
   readonly etcdPrefix: string | undefined;
   readonly subresources: ReadonlyMap<string, Subresource>;
+  /** What a CustomResourceDefinition says about this version of its resource; absent for built-in resources. */
+  readonly custom?: CustomFacts;
+}
+
+/** The facts about a custom resource that have no place among those of built-in ones. */
+export interface CustomFacts {
+  /** The definition's name. */
+  readonly definition: string;
+  readonly schema: StructuralSchema;
+  /** The version in which objects are stored: every version shares the same objects. */
+  readonly storageVersion: string;
+  readonly columns: readonly CustomResourceColumnDefinition[];
+  /** JSON paths of fields that selectors may ask for: ".spec.color". */
+  readonly selectableFields: readonly string[];
+  readonly scale?: CustomResourceSubresourceScale;
+  /** Objects of other versions are written as this one by the webhook of the definition; else only apiVersion differs. */
+  readonly convertsByWebhook: boolean;
+  /** Sent with every answer. */
+  readonly deprecation?: string;
+  /** The definition is being deleted: nothing may be created any more. */
+  readonly terminating: boolean;
 }
 
 export interface Group {
@@ -172,6 +197,16 @@ export class Tables {
   removeResource(row: Resource): void {
     this.#resources.delete(`${row.group}/${row.version}/${row.resource}`);
     this.#byKind.delete(`${apiVersionOf(row)}/${row.kind}`);
+  }
+
+  /** Adds the type of a custom resource, or puts it in the place of the one of that name. */
+  addType(row: TypeRow): void {
+    this.#types.set(row.name, row);
+  }
+
+  /** Takes a custom resource's type away. */
+  removeType(name: string): void {
+    this.#types.delete(name);
   }
 
   /** A type by its definition name; throws for a name that the table does not have. */
