@@ -42,7 +42,10 @@ export interface DefaultOptions {
  */
 export function applyDefaults(tables: Tables, typeName: string, object: object, options: DefaultOptions = {}): void {
   const schema = tables.type(typeName).structural;
-  if (schema) return applySchemaDefaults(schema, object);
+  if (schema) {
+    applySchemaDefaults(schema, object);
+    return;
+  }
   const plan = planOf(tables, typeName);
   const root = object as Members;
   const defaults = defaultPlan(tables, plan);

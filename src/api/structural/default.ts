@@ -9,8 +9,9 @@ type Members = { [key: string]: unknown };
  * removed where there is no default. `root` leaves out the object's own metadata.
  */
 export function applySchemaDefaults(schema: StructuralSchema, value: unknown, root = true): void {
-  if (!schema.hasDefaults && !root) return dropNulls(schema, value);
-  if (Array.isArray(value)) {
+  if (!schema.hasDefaults && !root) {
+    dropNulls(schema, value);
+  } else if (Array.isArray(value)) {
     const { items } = schema;
     if (!items) return;
     for (const [i, item] of value.entries()) {

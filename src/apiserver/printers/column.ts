@@ -8,6 +8,8 @@ export interface Column<T = KubeObject> {
   readonly description?: string;
   /** Shown with -o wide only. */
   readonly wide?: boolean;
+  /** Above 0: shown with -o wide only; default by `wide`. */
+  readonly priority?: number;
   cell(object: T, nowMs: number): unknown;
 }
 

@@ -3,8 +3,9 @@ import type { KubeObject } from '../../api/object.ts';
 import { groupResource, type Resource } from '../../api/tables.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { CachedObject } from '../contract.ts';
+import { customColumns } from '../custom/columns.ts';
 import * as cluster from './cluster.ts';
-import { ageColumn, type Column, createdColumn, nameColumn } from './column.ts';
+import { type Column, createdColumn, nameColumn } from './column.ts';
 import * as network from './network.ts';
 import { podColumns } from './pods.ts';
 import * as storage from './storage.ts';
@@ -61,13 +62,17 @@ const COLUMNS: { readonly [resource: string]: readonly Column[] } = {
 };
 
 const PLAIN: readonly Column[] = [nameColumn, createdColumn];
-/** Custom resources without printer columns of their own. */
-const CUSTOM: readonly Column[] = [nameColumn, ageColumn];
+/** Columns by custom resource's row: their paths are compiled once. */
+const customByRow = new WeakMap<Resource, readonly Column[]>();
 
 export function columnsOf(resource: Resource): readonly Column[] {
-  const own = COLUMNS[groupResource(resource)];
-  if (own) return own;
-  return resource.type.startsWith('io.k8s.') ? PLAIN : CUSTOM;
+  if (!resource.custom) return COLUMNS[groupResource(resource)] ?? PLAIN;
+  let own = customByRow.get(resource);
+  if (!own) {
+    own = customColumns(resource.custom);
+    customByRow.set(resource, own);
+  }
+  return own;
 }
 
 /** meta/v1 TableColumnDefinition. */
@@ -80,12 +85,12 @@ export interface ColumnDefinition {
 }
 
 export function columnDefinitions(resource: Resource): readonly ColumnDefinition[] {
-  return columnsOf(resource).map(({ name, type, format, description, wide }) => ({
+  return columnsOf(resource).map(({ name, type, format, description, wide, priority }) => ({
     name,
     type: type ?? 'string',
     format: format ?? '',
     description: description ?? '',
-    priority: wide ? 1 : 0,
+    priority: priority ?? (wide ? 1 : 0),
   }));
 }
 

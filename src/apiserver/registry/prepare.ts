@@ -139,9 +139,15 @@ export function prepareUpdate(
     defaultRules(scope.resource, undefined).prepareForUpdate?.(object, old, scope);
     own.prepareForUpdate(object, old, scope);
   }
-  if (strategy.countsGenerations && !sameMeaning(withoutCounted(object), withoutCounted(old))) {
+  const counted = strategy.countsStatus ? withoutMetadata : withoutCounted;
+  if (strategy.countsGenerations && !sameMeaning(counted(object), counted(old))) {
     object.metadata.generation = (old.metadata.generation ?? 0) + 1;
   }
+}
+
+function withoutMetadata(object: unknown): object {
+  const { metadata: _m, apiVersion: _a, kind: _k, ...rest } = object as Record<string, unknown>;
+  return rest;
 }
 
 /** What the generation counts: everything but metadata and status. */

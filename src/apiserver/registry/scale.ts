@@ -2,12 +2,16 @@
 import type { LabelSelector, Scale } from '../../api/generated/types.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
+import { compileJsonPath, plainMembers } from '../../machinery/json-path.ts';
 import { labelSelectorFromObject, selectorFromLabels } from '../../machinery/selector-parse.ts';
 import { type FieldError, invalid, StatusError } from '../../machinery/status.ts';
 import type { CachedObject } from '../contract.ts';
 import { invalidValue } from '../strategies/field-errors.ts';
 import { strategyOf } from '../strategies/strategies.ts';
+import type { ScaleRule } from '../strategies/strategy.ts';
 import { AnswerObject } from './answer-object.ts';
+
+type Members = { [name: string]: unknown };
 
 interface Scaled extends KubeObject {
   readonly spec?: {
@@ -23,8 +27,8 @@ export function scaleOf(cached: CachedObject, resource: Resource): CachedObject 
   if (!rule) throw new StatusError('NotFound', 'the server could not find the requested resource');
   return cached.derived('scale', (self) => {
     const object = self.object as Scaled;
-    const written = object.spec?.selector;
-    const selector = rule.selector === 'map' ? selectorFromLabels(written) : labelSelectorFromObject(written);
+    const replicas = rule.paths ? numberAt(object, rule.paths.specReplicasPath) : object.spec?.replicas;
+    const observed = rule.paths ? numberAt(object, rule.paths.statusReplicasPath) : object.status?.replicas;
     const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
     const scale: Scale = {
       kind: 'Scale',
@@ -36,18 +40,38 @@ export function scaleOf(cached: CachedObject, resource: Resource): CachedObject 
         ...(resourceVersion !== undefined && { resourceVersion }),
         ...(creationTimestamp !== undefined && { creationTimestamp }),
       },
-      spec: { ...(object.spec?.replicas && { replicas: object.spec.replicas }) },
-      status: { replicas: object.status?.replicas ?? 0, selector: selector.toString() },
+      spec: { ...(replicas && { replicas }) },
+      status: { replicas: observed ?? 0, selector: selectorText(object, rule) },
     };
     return new AnswerObject(scale, self);
   });
 }
 
+function selectorText(object: Scaled, { selector, paths }: ScaleRule): string {
+  const written = object.spec?.selector;
+  if (selector === 'map') return selectorFromLabels(written).toString();
+  if (selector === 'labelSelector') return labelSelectorFromObject(written).toString();
+  const [found] = paths?.labelSelectorPath ? compileJsonPath(paths.labelSelectorPath)(object) : [];
+  return typeof found === 'string' ? found : '';
+}
+
+function numberAt(object: object, path: string): number | undefined {
+  const [found] = compileJsonPath(path)(object);
+  return typeof found === 'number' ? found : undefined;
+}
+
 /** Writes a Scale's wish into the object's draft; throws Invalid for a bad one. */
-export function applyScale(object: Draft<KubeObject>, scale: KubeObject): void {
+export function applyScale(object: Draft<KubeObject>, scale: KubeObject, resource: Resource): void {
   const replicas = (scale as Scale).spec?.replicas ?? 0;
   const errors: FieldError[] = [];
   if (replicas < 0) errors.push(invalidValue('spec.replicas', replicas, 'must be greater than or equal to 0'));
   if (errors.length > 0) throw invalid({ group: 'autoscaling', kind: 'Scale' }, scale.metadata.name, errors);
-  (object as unknown as { spec: { replicas: number } }).spec.replicas = replicas;
+  const path = strategyOf(resource).scale?.paths?.specReplicasPath ?? '.spec.replicas';
+  const members = plainMembers(path) ?? [];
+  let parent = object as unknown as Members;
+  for (const name of members.slice(0, -1)) {
+    if (typeof parent[name] !== 'object' || parent[name] === null) parent[name] = {};
+    parent = parent[name] as Members;
+  }
+  parent[members.at(-1) ?? 'replicas'] = replicas;
 }

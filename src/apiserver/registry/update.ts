@@ -139,7 +139,7 @@ export async function updateScale(
       const stale = resourceVersion && resourceVersion !== current.object.metadata.resourceVersion;
       if (stale || (uid && uid !== current.object.metadata.uid)) throw conflict(resource, name, OBJECT_MODIFIED);
       const object = cloneJson(current.object) as Draft<KubeObject>;
-      applyScale(object, scale);
+      applyScale(object, scale, row);
       const { subresource: _, ...whole } = target;
       return decideUpdate(core, ctx, { target: whole, row, options }, object, current);
     },

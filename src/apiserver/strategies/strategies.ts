@@ -1,6 +1,7 @@
 // Which strategy a resource has. Keys are group/resource, so that all versions of a kind share one.
 import type { KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
+import { customStrategy } from '../custom/strategy.ts';
 import * as core from './core.ts';
 import { pathSegment } from './name-rules.ts';
 import { podStrategy } from './pod.ts';
@@ -10,9 +11,6 @@ import type { Strategy } from './strategy.ts';
 import * as workloads from './workloads.ts';
 
 const NONE: Strategy = {};
-
-/** Custom resources count generations and want a resourceVersion on update, whatever their kind. */
-const CUSTOM: Strategy = { countsGenerations: true, unconditionalUpdate: false };
 
 const STRATEGIES: { readonly [key: string]: Strategy } = {
   configmaps: core.configMapStrategy,
@@ -78,15 +76,10 @@ const byRow = new WeakMap<Resource, Strategy>();
 export function strategyOf(resource: Resource): Strategy {
   let strategy = byRow.get(resource);
   if (!strategy) {
-    strategy = STRATEGIES[keyOf(resource)] ?? (isCustom(resource) ? CUSTOM : NONE);
+    strategy = resource.custom ? customStrategy(resource, resource.custom) : (STRATEGIES[keyOf(resource)] ?? NONE);
     byRow.set(resource, strategy);
   }
   return strategy;
-}
-
-/** Types of the table are dotted definition names of upstream's packages; a custom resource's type is not. */
-function isCustom(resource: Resource): boolean {
-  return !resource.type.startsWith('io.k8s.');
 }
 
 /** The names of the fields that a selector may ask for, beyond metadata.name and metadata.namespace. */

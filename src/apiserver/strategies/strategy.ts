@@ -1,4 +1,5 @@
 // What is special about a kind. Everything has a default; a resource without a strategy is stored as it was decoded.
+import type { CustomResourceSubresourceScale } from '../../api/generated/types.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
 import type { FieldError } from '../../machinery/status.ts';
@@ -31,6 +32,8 @@ export interface Strategy<T extends KubeObject = KubeObject> extends UpdateRules
   readonly unconditionalUpdate?: boolean;
   /** metadata.generation counts changes of everything but metadata and status. */
   readonly countsGenerations?: boolean;
+  /** The generation counts changes of status too. */
+  readonly countsStatus?: boolean;
   /** A successful delete answers with the object instead of a Status. */
   readonly returnsDeleted?: boolean;
   /** What becomes of dependents when the caller does not say: default 'background'. */
@@ -63,8 +66,10 @@ export interface Strategy<T extends KubeObject = KubeObject> extends UpdateRules
 
 /** Where a kind's Scale comes from. */
 export interface ScaleRule {
-  /** How spec.selector is written: a LabelSelector or a plain map. */
-  readonly selector: 'labelSelector' | 'map';
+  /** How the selector is written: a LabelSelector or a plain map at spec.selector, or as text where `paths` says. */
+  readonly selector: 'labelSelector' | 'map' | 'text';
+  /** Where a custom resource has its replicas; default: spec.replicas and status.replicas. */
+  readonly paths?: CustomResourceSubresourceScale;
 }
 
 /** A strategy written for its own kind, usable where kinds do not matter. */

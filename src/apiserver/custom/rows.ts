@@ -1,0 +1,100 @@
+// A CustomResourceDefinition as rows of the tables: one resource and one type for each served version.
+import type { CustomResourceDefinition, CustomResourceDefinitionVersion } from '../../api/generated/types.ts';
+import { compileSchema, type SchemaProps } from '../../api/structural/schema.ts';
+import type { Resource, Subresource, TypeRow } from '../../api/tables.ts';
+
+export interface CustomRow {
+  readonly resource: Resource;
+  readonly type: TypeRow;
+}
+
+const VERBS = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'];
+const SUBRESOURCE_VERBS = ['get', 'patch', 'update'];
+
+/** What a definition serves: nothing before its names are accepted. */
+export function rowsOf(definition: CustomResourceDefinition): CustomRow[] {
+  const names = definition.status?.acceptedNames;
+  if (!names?.kind) return [];
+  return definition.spec.versions
+    .filter((version) => version.served)
+    .map((version) => rowOf(definition, names, version));
+}
+
+type Names = NonNullable<NonNullable<CustomResourceDefinition['status']>['acceptedNames']>;
+
+function rowOf(
+  definition: CustomResourceDefinition,
+  names: Names,
+  version: CustomResourceDefinitionVersion,
+): CustomRow {
+  const { group, scope, versions, conversion } = definition.spec;
+  const schema = compileSchema((version.schema?.openAPIV3Schema ?? { type: 'object' }) as unknown as SchemaProps);
+  const type = typeName(group, version.name, names.kind);
+  const { scale } = version.subresources ?? {};
+  const resource: Resource = {
+    group,
+    version: version.name,
+    resource: names.plural,
+    singular: names.singular || names.kind.toLowerCase(),
+    kind: names.kind,
+    namespaced: scope === 'Namespaced',
+    verbs: VERBS,
+    shortNames: names.shortNames ?? [],
+    categories: names.categories ?? [],
+    type,
+    listType: `${type}List`,
+    storageVersion: `${group}/${version.name}`,
+    storageVersionHash: undefined,
+    etcdPrefix: `${group}/${names.plural}`,
+    subresources: subresourcesOf(group, version, names.kind),
+    custom: {
+      definition: definition.metadata.name,
+      schema,
+      storageVersion: versions.find((one) => one.storage)?.name ?? version.name,
+      columns: version.additionalPrinterColumns ?? [],
+      selectableFields: (version.selectableFields ?? []).map((field) => field.jsonPath),
+      ...(scale && { scale }),
+      convertsByWebhook: conversion?.strategy === 'Webhook',
+      ...(version.deprecated && {
+        deprecation: version.deprecationWarning ?? deprecation(group, version.name, names.kind),
+      }),
+      terminating: (definition.metadata.deletionTimestamp ?? '') !== '',
+    },
+  };
+  return { resource, type: typeRow(type, schema, { group, version: version.name, kind: names.kind }) };
+}
+
+const deprecation = (group: string, version: string, kind: string): string =>
+  `${group}/${version} ${kind} is deprecated`;
+
+interface GroupVersionKind {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+}
+
+function typeRow(
+  name: string,
+  structural: TypeRow['structural'] & object,
+  { group, version, kind }: GroupVersionKind,
+): TypeRow {
+  return { name, proto: null, fields: undefined, declared: [], structural, gvk: [[group, version, kind]] };
+}
+
+/** The definition's name in OpenAPI: the group's parts reversed, "com.example.stable.v1.CronTab". */
+function typeName(group: string, version: string, kind: string): string {
+  return [...group.split('.').reverse(), version, kind].join('.');
+}
+
+function subresourcesOf(
+  group: string,
+  version: CustomResourceDefinitionVersion,
+  kind: string,
+): Map<string, Subresource> {
+  const { status, scale } = version.subresources ?? {};
+  const all = new Map<string, Subresource>();
+  const verbs = SUBRESOURCE_VERBS;
+  if (status) all.set('status', { name: 'status', group, version: version.name, kind, verbs });
+  if (scale) all.set('scale', { name: 'scale', group: 'autoscaling', version: 'v1', kind: 'Scale', verbs });
+  return all;
+}
