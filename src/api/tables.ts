@@ -146,6 +146,8 @@ export class Tables {
   readonly #resources = new Map<string, Resource>();
   readonly #byKind = new Map<string, Resource>();
   readonly #kindTypes = new Map<string, string>();
+  /** A custom resource's row by group and name: any of its versions. */
+  readonly #custom = new Map<string, Resource>();
   #groups: readonly Group[] = [];
 
   constructor() {
@@ -181,7 +183,7 @@ export class Tables {
       const row = this.resource(group, version, resource);
       if (row) return row;
     }
-    return undefined;
+    return this.#custom.get(`${group}/${resource}`);
   }
 
   /** The row that serves a kind: apiVersion "apps/v1", kind "Deployment". */
@@ -192,11 +194,13 @@ export class Tables {
   addResource(row: Resource): void {
     this.#resources.set(`${row.group}/${row.version}/${row.resource}`, row);
     this.#byKind.set(`${apiVersionOf(row)}/${row.kind}`, row);
+    if (row.custom) this.#custom.set(`${row.group}/${row.resource}`, row);
   }
 
   removeResource(row: Resource): void {
     this.#resources.delete(`${row.group}/${row.version}/${row.resource}`);
     this.#byKind.delete(`${apiVersionOf(row)}/${row.kind}`);
+    if (row.custom) this.#custom.delete(`${row.group}/${row.resource}`);
   }
 
   /** Adds the type of a custom resource, or puts it in the place of the one of that name. */

@@ -23,6 +23,7 @@ import {
 import { bootstrap } from './bootstrap/bootstrap.ts';
 import { startCaches } from './cache/cache-set.ts';
 import type { CacheSet, RequestContext, ResourceApi, UserInfo } from './contract.ts';
+import { serveDefinitions } from './custom/definitions.ts';
 import type { HealthCheck, HealthChecks } from './discovery/health.ts';
 import { discoveryPaths } from './discovery/paths.ts';
 import { Handler } from './http/handler.ts';
@@ -188,6 +189,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     await close();
     throw error;
   }
+  await serveDefinitions({ tables, caches, api: registry, env, context: ownContext }, ends);
   // The authorizer reads the caches: it must have seen the standard roles before anybody relies on them.
   await caches.consistent(ends);
   await nextTurn();

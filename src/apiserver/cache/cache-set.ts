@@ -122,7 +122,9 @@ export class StoreCaches implements CacheSet {
   for(resource: Resource): ResourceCache {
     const prefix = resource.etcdPrefix;
     if (prefix === undefined) throw new Error(`${resource.resource} is not stored: it has no cache`);
-    if (!this.#resources.has(prefix)) this.#resources.set(prefix, resource);
+    // The rows of a custom resource change with its definition: the one of the stored version tells the selectable fields.
+    const current = resource.custom && resource.version === resource.custom.storageVersion;
+    if (current || !this.#resources.has(prefix)) this.#resources.set(prefix, resource);
     return this.#cacheOf(prefix);
   }
 

@@ -9,8 +9,9 @@ import type { CachedObject, RequestContext } from '../contract.ts';
 import { sameValue } from '../strategies/equality.ts';
 import { AnswerObject } from './answer-object.ts';
 import { type Committed, putObject, removeObject, storedBytes, storeError } from './commit.ts';
-import { type Core, cacheOf } from './context.ts';
+import { type Core, cacheOf, inVersionOf } from './context.ts';
 import { storeKey } from './keys.ts';
+import { inStorageVersion, isCustom } from './shown.ts';
 
 /** Tries against other writers of one object before the caller is told of the conflict. */
 export const MAX_CHANGE_TRIES = 32;
@@ -59,24 +60,27 @@ export async function change(
 ): Promise<Changed> {
   const key = storeKey(place.row, place.namespace, place.name);
   const asked = options.asked ?? place.row;
-  let current = cacheOf(core, place.row).get(place.row.namespaced ? place.namespace : undefined, place.name);
+  let stored = cacheOf(core, place.row).get(place.row.namespaced ? place.namespace : undefined, place.name);
   let fresh = false;
   for (let tries = 0; tries < MAX_CHANGE_TRIES; tries++) {
-    if (!current && !fresh) {
-      current = await readStored(core, ctx, key);
+    if (!stored && !fresh) {
+      stored = await readStored(core, ctx, key);
       fresh = true;
     }
-    if (!current) {
+    if (!stored) {
       if (options.absent) return options.absent();
       throw notFound(asked, place.name);
     }
+    // Decisions on a custom resource are made in the row's version, whichever it is stored in.
+    const current = place.row.custom ? await inVersionOf(core, ctx, stored, place.row) : stored;
     const decided = await decideOn(current, decide, fresh);
-    const change = decided && withoutIdleWrite(core, place.row, decided, current);
+    const stores = decided && place.row.custom ? await asStored(core, ctx, place.row, decided) : decided;
+    const change = stores && withoutIdleWrite(core, place.row, stores, stored);
     if (change === undefined || (change.kind === 'keep' && !fresh)) {
       const present = await readStored(core, ctx, key);
       fresh = true;
       if (change?.kind === 'keep' && present?.revision === current.revision) return { kind: 'keep', object: current };
-      current = present;
+      stored = present;
       continue;
     }
     if (change.kind === 'keep') return { kind: 'keep', object: current };
@@ -84,9 +88,15 @@ export async function change(
     const done = await perform(core, ctx, { row: place.row, key }, change, current);
     if (done.kind === 'committed') return { kind: change.kind, object: done.object };
     fresh = done.kind === 'conflict';
-    current = done.kind === 'conflict' ? asObject(done.current) : await readStored(core, ctx, key);
+    stored = done.kind === 'conflict' ? asObject(done.current) : await readStored(core, ctx, key);
   }
   throw conflict(asked, place.name, OBJECT_MODIFIED);
+}
+
+/** A put of a custom resource, in the version that is stored. */
+async function asStored(core: Core, ctx: RequestContext, row: Resource, change: Change): Promise<Change> {
+  if (change.kind !== 'put' || !isCustom(row)) return change;
+  return { ...change, object: await inStorageVersion(core, change.object, row, ctx.signal) };
 }
 
 const asObject = (stored: Stored | undefined): CachedObject | undefined => (stored ? storedObject(stored) : undefined);

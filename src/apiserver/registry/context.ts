@@ -13,6 +13,7 @@ import type { TokenAuthority } from '../auth/service-account-tokens.ts';
 import type { CachedObject, CacheSet, RequestContext, ResourceCache } from '../contract.ts';
 import type { StrategyScope } from '../strategies/strategy.ts';
 import { AnswerObject } from './answer-object.ts';
+import { type Conversions, isCustom, shown } from './shown.ts';
 import { convert, storageRow } from './versions.ts';
 
 /** The addresses and ports that Services are given. */
@@ -27,7 +28,7 @@ export const DEFAULT_SERVICE_NETWORK: ServiceNetwork = {
   nodePorts: { first: 30000, last: 32767 },
 };
 
-export interface RegistryOptions {
+export interface RegistryOptions extends Conversions {
   readonly tables: Tables;
   readonly store: Store;
   readonly caches: CacheSet;
@@ -77,6 +78,17 @@ export function inVersion(core: Core, cached: CachedObject, asked: Resource): Ca
   if (row === asked) return cached;
   const form = `version:${asked.group}/${asked.version}`;
   return cached.derived(form, (self) => new AnswerObject(convertCopy(self.object, row, asked), self));
+}
+
+/** The same, of any resource: a custom one may have to be converted by a webhook first. */
+export async function inVersionOf(
+  core: Core,
+  ctx: RequestContext,
+  cached: CachedObject,
+  asked: Resource,
+): Promise<CachedObject> {
+  if (!isCustom(asked)) return inVersion(core, cached, asked);
+  return (await shown(core, [cached], asked, ctx.signal))[0]!;
 }
 
 function convertCopy(object: KubeObject, from: Resource, to: Resource): KubeObject {

@@ -8,11 +8,12 @@ import { strategyOf } from '../strategies/strategies.ts';
 import { allocatorOf } from './allocators.ts';
 import { AnswerObject } from './answer-object.ts';
 import { putObject, storedBytes } from './commit.ts';
-import { type Core, inVersion, scopeOf } from './context.ts';
+import { type Core, inVersionOf, scopeOf } from './context.ts';
 import { createOnSubresource, createUnpersisted } from './create-on.ts';
 import { storeKey } from './keys.ts';
 import { fillNewMetadata, prepareCreate, settleNamespace, validateCreate } from './prepare.ts';
-import { isPersisted } from './targets.ts';
+import { inStorageVersion, isCustom } from './shown.ts';
+import { definitionTerminates, isPersisted } from './targets.ts';
 import { convert, storageRow } from './versions.ts';
 
 /** Names tried for one generateName. */
@@ -28,6 +29,7 @@ export async function create(
   options: WriteOptions,
 ): Promise<WriteResult> {
   if (target.subresource !== undefined) return createOnSubresource(core, ctx, target, body, options);
+  if (target.resource.custom?.terminating) throw definitionTerminates();
   if (!isPersisted(target.resource)) return createUnpersisted(core, ctx, target, body, options);
   const row = storageRow(core.tables, target.resource);
   const pristine = convert(body, target.resource, row) as Draft<KubeObject>;
@@ -76,13 +78,19 @@ async function createOnce(
     const draft = allocatorOf(row) ? cloneJson(object) : object;
     const allocation = await allocatorOf(row)?.(core, ctx, draft, undefined, options.dryRun === true);
     try {
-      const value = storedBytes(core, row, draft);
+      const value = storedBytes(
+        core,
+        row,
+        isCustom(row) ? await inStorageVersion(core, draft, row, ctx.signal) : draft,
+      );
       if (options.dryRun) {
         if (await exists(core, ctx, key)) throw alreadyExists(target.resource, name);
         return { object: new AnswerObject(convert(draft as KubeObject, row, target.resource), { key }), created: true };
       }
       const done = await putObject(core, ctx, { row, key, expected: 0, guards: allocation?.guards ?? [] }, value);
-      if (done.kind === 'committed') return { object: inVersion(core, done.object, target.resource), created: true };
+      if (done.kind === 'committed') {
+        return { object: await inVersionOf(core, ctx, done.object, target.resource), created: true };
+      }
       if (done.kind === 'conflict') throw alreadyExists(target.resource, name);
     } finally {
       allocation?.release();

@@ -9,7 +9,7 @@ import { reviewAdmission } from '../admission/admit.ts';
 import type { DeleteOptions, DeleteResult, RequestContext, Target } from '../contract.ts';
 import { strategyOf } from '../strategies/strategies.ts';
 import { type Change, change } from './change.ts';
-import { type Core, inVersion } from './context.ts';
+import { type Core, inVersionOf } from './context.ts';
 import { isPersisted, unsupportedVerb } from './targets.ts';
 import { storageRow } from './versions.ts';
 
@@ -36,7 +36,7 @@ export async function remove(
     },
     { dryRun, asked: resource },
   );
-  const object = inVersion(core, changed.object, resource);
+  const object = await inVersionOf(core, ctx, changed.object, resource);
   const answered = changed.kind !== 'remove' || strategyOf(row).returnsDeleted;
   return { kind: answered ? 'object' : 'deleted', object };
 }
@@ -112,6 +112,8 @@ function decideGrace(object: KubeObject, row: Resource, options: DeleteOptions, 
 function finalizersFor(object: KubeObject, row: Resource, options: DeleteOptions): readonly string[] {
   const present = object.metadata.finalizers ?? [];
   const kept = present.filter((f) => f !== ORPHAN && f !== FOREGROUND);
+  const own = object.metadata.deletionTimestamp ? undefined : strategyOf(row).finalizerOnDelete;
+  if (own !== undefined && !kept.includes(own)) kept.push(own);
   const wants = dependentsWish(present, row, options);
   if (wants === 'orphan') kept.push(ORPHAN);
   if (wants === 'foreground') kept.push(FOREGROUND);

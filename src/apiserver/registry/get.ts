@@ -1,6 +1,6 @@
 import { notFound } from '../../machinery/status.ts';
 import type { CachedObject, GetOptions, RequestContext, Target } from '../contract.ts';
-import { type Core, cacheOf, inVersion } from './context.ts';
+import { type Core, cacheOf, inVersion, inVersionOf } from './context.ts';
 import { parseRevision, waitForRevision } from './resource-version.ts';
 import { scaleOf } from './scale.ts';
 import { isPersisted, subresourceOf } from './targets.ts';
@@ -16,6 +16,6 @@ export async function get(core: Core, ctx: RequestContext, target: Target, optio
   else if (revision > 0) await waitForRevision(cache, revision, { clock: core.env.clock, signal: ctx.signal });
   const found = cache.get(resource.namespaced ? namespace : undefined, name);
   if (!found) throw notFound(resource, name);
-  const object = inVersion(core, found, resource);
+  const object = resource.custom ? await inVersionOf(core, ctx, found, resource) : inVersion(core, found, resource);
   return subresource?.kind === 'Scale' ? scaleOf(object, resource) : object;
 }

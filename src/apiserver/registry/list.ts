@@ -10,6 +10,7 @@ import { type ContinueToken, decodeContinue, encodeContinue } from './continue-t
 import { filterOf, matchesFilter, selects } from './filters.ts';
 import { listPrefix } from './keys.ts';
 import { checkListOptions, listMode, tooLargeRevision, waitForRevision } from './resource-version.ts';
+import { isCustom, shown } from './shown.ts';
 import { isPersisted } from './targets.ts';
 import { storageRow } from './versions.ts';
 
@@ -46,7 +47,7 @@ export async function list(core: Core, ctx: RequestContext, target: Target, opti
   const page = options.continue
     ? await nextPage(core, ctx, query, decodeContinue(options.continue))
     : await firstPage(core, ctx, query, options);
-  const items = row === resource ? page.items : await converted(core, page.items, resource);
+  const items = await inVersionAsked(core, ctx, page.items, row, resource);
   const last = page.items.at(-1);
   if (page.remaining === 0 || !last) return { items, revision: page.revision };
   return {
@@ -56,6 +57,17 @@ export async function list(core: Core, ctx: RequestContext, target: Target, opti
     // A count that selectors narrow would have to be found out by reading everything.
     ...(!selects(filter) && { remainingItemCount: page.remaining }),
   };
+}
+
+async function inVersionAsked(
+  core: Core,
+  ctx: RequestContext,
+  items: readonly CachedObject[],
+  row: Resource,
+  asked: Resource,
+): Promise<readonly CachedObject[]> {
+  if (isCustom(asked)) return shown(core, items, asked, ctx.signal);
+  return row === asked ? items : converted(core, items, asked);
 }
 
 async function converted(core: Core, items: readonly CachedObject[], resource: Resource): Promise<CachedObject[]> {

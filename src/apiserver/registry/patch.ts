@@ -10,7 +10,7 @@ import { applyStrategicPatch } from '../../machinery/patch/strategic.ts';
 import { conflict, OBJECT_MODIFIED, StatusError } from '../../machinery/status.ts';
 import type { CachedObject, PatchType, RequestContext, Target, WriteOptions, WriteResult } from '../contract.ts';
 import { change } from './change.ts';
-import { type Core, inVersion } from './context.ts';
+import { type Core, inVersion, inVersionOf } from './context.ts';
 import { isPersisted, subresourceOf, unsupportedVerb } from './targets.ts';
 import { decideUpdate, updateScale } from './update.ts';
 import { convert, storageRow } from './versions.ts';
@@ -73,7 +73,7 @@ async function patchObject(
     },
     { dryRun: options.dryRun === true, asked: resource },
   );
-  return { object: inVersion(core, changed.object, resource), created: false };
+  return { object: await inVersionOf(core, ctx, changed.object, resource), created: false };
 }
 
 const JSON_PATCH = 'application/json-patch+json';

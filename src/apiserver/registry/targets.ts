@@ -17,6 +17,10 @@ export function subresourceOf(target: Target, verb: string): Subresource | undef
   return found;
 }
 
+export function definitionTerminates(): StatusError {
+  return new StatusError('MethodNotAllowed', 'create not allowed while custom resource definition is terminating');
+}
+
 export function unsupportedVerb(): StatusError {
   return new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
 }

@@ -7,7 +7,7 @@ import type { CachedObject, RequestContext, Target, WriteOptions, WriteResult } 
 import { strategyOf } from '../strategies/strategies.ts';
 import { allocatorOf } from './allocators.ts';
 import { type Change, type Changed, change } from './change.ts';
-import { type Core, inVersion, scopeOf } from './context.ts';
+import { type Core, inVersionOf, scopeOf } from './context.ts';
 import { create } from './create.ts';
 import {
   carryMetadata,
@@ -60,7 +60,7 @@ export async function update(
       },
     },
   );
-  return { object: created ? changed.object : inVersion(core, changed.object, resource), created };
+  return { object: created ? changed.object : await inVersionOf(core, ctx, changed.object, resource), created };
 }
 
 /** PUT of an absent object, where the kind allows it: needs the right to create as well. */

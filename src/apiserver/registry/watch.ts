@@ -16,6 +16,7 @@ import type {
 import { type Core, cacheOf, inVersion } from './context.ts';
 import { filterOf } from './filters.ts';
 import { checkWatchOptions, parseRevision, waitForRevision } from './resource-version.ts';
+import { isCustom, shown, shownNow } from './shown.ts';
 import { isPersisted, unsupportedVerb } from './targets.ts';
 import { storageRow } from './versions.ts';
 
@@ -72,6 +73,9 @@ class Watch {
   #ended = false;
   /** Changes that came while the first states are being sent. */
   #held: WatchDelivery[] | undefined;
+  /** The conversions under way, one after the other, and how many changes wait for them. */
+  #converted: Promise<void> = Promise.resolve();
+  #waiting = 0;
 
   constructor(core: Core, request: Request, sink: WatchSink) {
     this.#core = core;
@@ -102,7 +106,7 @@ class Watch {
       return;
     }
     if (first.length > INITIAL_PER_SLICE) void this.#deliverInSlices(first);
-    else if (first.length > 0) this.#sink.deliver(first);
+    else if (first.length > 0) this.#pass(first);
     this.#startTimers();
   }
 
@@ -110,15 +114,40 @@ class Watch {
     const { cache, filter, options } = this.#request;
     const batch: WatchDelivery[] = cache
       .list(filter)
-      .items.map((object) => ({ type: 'ADDED', object: this.#inVersion(object), revision: object.revision }));
+      .items.map((object) => ({ type: 'ADDED', object, revision: object.revision }));
     if (options.sendInitialEvents && options.allowWatchBookmarks) {
       batch.push({ type: 'BOOKMARK', revision, initialEventsEnd: true });
     }
     return batch;
   }
 
+  /** Objects that a webhook converts come when it has answered, in their order. */
+  #passConverted(batch: readonly WatchDelivery[], asked: Resource): void {
+    this.#waiting += batch.length;
+    if (this.#waiting > MAX_HELD) {
+      this.#end(this.#tooOld(new TooOldError(this.#request.cache.revision)));
+      return;
+    }
+    this.#converted = this.#converted.then(async () => {
+      if (this.#ended) return;
+      try {
+        const objects = batch.flatMap((d) => (d.type === 'BOOKMARK' ? [] : [d.object]));
+        const shownObjects = isCustom(asked) ? await shown(this.#core, objects, asked, this.#stop.signal) : objects;
+        this.#waiting -= batch.length;
+        let next = 0;
+        if (this.#ended) return;
+        this.#sink.deliver(batch.map((d) => (d.type === 'BOOKMARK' ? d : { ...d, object: shownObjects[next++]! })));
+      } catch (error) {
+        this.#end(error instanceof StatusError ? error : new StatusError('InternalError', String(error)));
+      }
+    });
+  }
+
   #inVersion<T extends Parameters<typeof inVersion>[1]>(object: T): ReturnType<typeof inVersion> {
-    return inVersion(this.#core, object, this.#request.resource);
+    const { resource } = this.#request;
+    if (!isCustom(resource)) return inVersion(this.#core, object, resource);
+    // What a webhook converts is passed on converted later.
+    return shownNow(object, resource) ?? object;
   }
 
   /** Many first states go out as fast as the client takes them, with others' work between them. */
@@ -130,11 +159,11 @@ class Watch {
         await this.#sink.ready?.();
       }
       if (this.#ended) return;
-      this.#sink.deliver(first.slice(i, i + INITIAL_PER_SLICE));
+      this.#pass(first.slice(i, i + INITIAL_PER_SLICE));
     }
     const held = this.#held;
     this.#held = undefined;
-    if (held.length > 0 && !this.#ended) this.#sink.deliver(held);
+    if (held.length > 0 && !this.#ended) this.#pass(held);
   }
 
   #deliver(batch: readonly WatchDelivery[]): void {
@@ -144,12 +173,14 @@ class Watch {
   }
 
   #hold(batch: readonly WatchDelivery[]): void {
-    for (const d of batch) this.#held!.push(d.type === 'BOOKMARK' ? d : { ...d, object: this.#inVersion(d.object) });
+    for (const delivery of batch) this.#held!.push(delivery);
     if (this.#held!.length > MAX_HELD) this.#end(this.#tooOld(new TooOldError(this.#request.cache.revision)));
   }
 
   #pass(batch: readonly WatchDelivery[]): void {
-    if (this.#request.row === this.#request.resource) this.#sink.deliver(batch);
+    const { row, resource } = this.#request;
+    if (resource.custom?.convertsByWebhook) this.#passConverted(batch, resource);
+    else if (row === resource && !resource.custom) this.#sink.deliver(batch);
     else {
       this.#sink.deliver(batch.map((d) => (d.type === 'BOOKMARK' ? d : { ...d, object: this.#inVersion(d.object) })));
     }
@@ -186,7 +217,7 @@ class Watch {
         if (this.#ended) return;
         // Before the first states are all there a bookmark would promise what was not sent.
         if (this.#request.options.allowWatchBookmarks && !this.#held) {
-          this.#sink.deliver([{ type: 'BOOKMARK', revision }]);
+          this.#pass([{ type: 'BOOKMARK', revision }]);
         }
         then();
       }),

@@ -4,7 +4,6 @@ import type {
   ClusterRole,
   ClusterRoleBinding,
   ControllerRevision,
-  CustomResourceDefinition,
   EndpointSlice,
   Ingress,
   Lease,
@@ -28,7 +27,7 @@ import {
   required,
   tooMany,
 } from './field-errors.ts';
-import { dnsLabel, dnsSubdomain, pathSegment, portNumber } from './name-rules.ts';
+import { dnsLabel, pathSegment, portNumber } from './name-rules.ts';
 import { defineStrategy } from './strategy.ts';
 import { validateIntOrPercent } from './workloads.ts';
 
@@ -342,49 +341,6 @@ function stampConditions(csr: Draft<CertificateSigningRequest>, now: string): vo
 function scopeNow(old: CertificateSigningRequest, csr: Draft<CertificateSigningRequest>): string {
   return csr.status?.conditions?.find((c) => c.lastUpdateTime)?.lastUpdateTime ?? old.metadata.creationTimestamp ?? '';
 }
-
-export const customResourceDefinitionStrategy = defineStrategy<CustomResourceDefinition>({
-  countsGenerations: true,
-  unconditionalUpdate: false,
-  prepareForCreate(crd) {
-    const stored = crd.spec.versions.filter((v) => v.storage).map((v) => v.name);
-    crd.status = { storedVersions: stored } as Draft<CustomResourceDefinition>['status'];
-  },
-  prepareForUpdate(crd, old) {
-    crd.status = structuredClone(old.status) as Draft<CustomResourceDefinition>['status'];
-    const stored = new Set(crd.status?.storedVersions ?? []);
-    for (const v of crd.spec.versions) if (v.storage) stored.add(v.name);
-    crd.status = { ...crd.status, storedVersions: [...stored] } as Draft<CustomResourceDefinition>['status'];
-  },
-  validate(crd) {
-    const errors: FieldError[] = [];
-    const expected = `${crd.spec.names.plural}.${crd.spec.group}`;
-    if (crd.metadata.name !== expected) {
-      errors.push(invalidValue('metadata.name', crd.metadata.name, `must be spec.names.plural+"."+spec.group`));
-    }
-    if (!crd.spec.group) errors.push(required('spec.group'));
-    else errors.push(...eachInvalid('spec.group', crd.spec.group, dnsSubdomain(crd.spec.group)));
-    if (!['Cluster', 'Namespaced'].includes(crd.spec.scope)) {
-      errors.push(notSupported('spec.scope', crd.spec.scope, ['Cluster', 'Namespaced']));
-    }
-    const stored = crd.spec.versions.filter((v) => v.storage).length;
-    if (stored !== 1) {
-      errors.push(
-        invalidValue(
-          'spec.versions',
-          crd.spec.versions.map((v) => v.name),
-          'must have exactly one version marked as storage version',
-        ),
-      );
-    }
-    for (const [i, v] of crd.spec.versions.entries()) {
-      if (!v.schema?.openAPIV3Schema) {
-        errors.push(required(`spec.versions[${i}].schema.openAPIV3Schema`, 'schemas are required'));
-      }
-    }
-    return errors;
-  },
-});
 
 /** Kinds of which only the generation and the update rule are special. */
 export const countingStrategy = defineStrategy<KubeObject>({ countsGenerations: true });

@@ -1,6 +1,7 @@
 // Which strategy a resource has. Keys are group/resource, so that all versions of a kind share one.
 import type { KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
+import { customResourceDefinitionStrategy } from '../custom/definition-strategy.ts';
 import { customStrategy } from '../custom/strategy.ts';
 import * as core from './core.ts';
 import { pathSegment } from './name-rules.ts';
@@ -57,7 +58,7 @@ const STRATEGIES: { readonly [key: string]: Strategy } = {
   'validatingadmissionpolicies.admissionregistration.k8s.io': access.countingConditionalStrategy,
   'validatingadmissionpolicybindings.admissionregistration.k8s.io': access.countingConditionalStrategy,
   'validatingwebhookconfigurations.admissionregistration.k8s.io': access.countingConditionalStrategy,
-  'customresourcedefinitions.apiextensions.k8s.io': access.customResourceDefinitionStrategy,
+  'customresourcedefinitions.apiextensions.k8s.io': customResourceDefinitionStrategy,
   'priorityclasses.scheduling.k8s.io': access.priorityClassStrategy,
   'leases.coordination.k8s.io': access.leaseStrategy,
   'runtimeclasses.node.k8s.io': access.runtimeClassStrategy,

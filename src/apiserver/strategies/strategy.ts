@@ -58,6 +58,8 @@ export interface Strategy<T extends KubeObject = KubeObject> extends UpdateRules
   gracePeriodSeconds?(object: T, asked: number | undefined): number;
   /** True while something besides metadata.finalizers keeps a deleted object. */
   heldBack?(object: T): boolean;
+  /** Added when the object begins to be deleted: someone has to clean up first. */
+  readonly finalizerOnDelete?: string;
   /** Changes an object that begins to be deleted but stays (Namespace: phase Terminating). */
   prepareForDelete?(object: Draft<T>): void;
   /** Names of the resources that hold its replicas: /scale (autoscaling/v1 Scale) reads and writes these. */
