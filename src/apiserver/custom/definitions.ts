@@ -95,8 +95,9 @@ class Definitions {
     const { tables, caches } = this.#options;
     const rows = rowsOf(definition);
     for (const row of before?.rows ?? []) this.#remove(row);
-    for (const { type, resource } of rows) {
+    for (const { type, listType, resource } of rows) {
       tables.addType(type);
+      tables.addType(listType);
       tables.addResource(resource);
       caches.for(resource);
     }
@@ -110,9 +111,10 @@ class Definitions {
     for (const item of this.#options.caches.for(this.#row).list({}).items) this.#take(item);
   }
 
-  #remove({ type, resource }: CustomRow): void {
+  #remove({ type, listType, resource }: CustomRow): void {
     this.#options.tables.removeResource(resource);
     this.#options.tables.removeType(type.name);
+    this.#options.tables.removeType(listType.name);
   }
 
   /** Keeps the status right and clears away; again while anything changes. */

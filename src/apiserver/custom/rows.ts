@@ -1,11 +1,12 @@
 // A CustomResourceDefinition as rows of the tables: one resource and one type for each served version.
 import type { CustomResourceDefinition, CustomResourceDefinitionVersion } from '../../api/generated/types.ts';
 import { compileSchema, type SchemaProps } from '../../api/structural/schema.ts';
-import type { Resource, Subresource, TypeRow } from '../../api/tables.ts';
+import type { Field, Resource, Subresource, TypeRow } from '../../api/tables.ts';
 
 export interface CustomRow {
   readonly resource: Resource;
   readonly type: TypeRow;
+  readonly listType: TypeRow;
 }
 
 const VERBS = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'];
@@ -61,7 +62,9 @@ function rowOf(
       terminating: (definition.metadata.deletionTimestamp ?? '') !== '',
     },
   };
-  return { resource, type: typeRow(type, schema, { group, version: version.name, kind: names.kind }) };
+  const gvk = { group, version: version.name, kind: names.kind };
+  const listKind = names.listKind ?? `${names.kind}List`;
+  return { resource, type: typeRow(type, schema, gvk), listType: listRow(type, { ...gvk, kind: listKind }) };
 }
 
 const deprecation = (group: string, version: string, kind: string): string =>
@@ -79,6 +82,25 @@ function typeRow(
   { group, version, kind }: GroupVersionKind,
 ): TypeRow {
   return { name, proto: null, fields: undefined, declared: [], structural, gvk: [[group, version, kind]] };
+}
+
+/** The type of a list of these; its items are told by the type's name. */
+function listRow(type: string, { group, version, kind }: GroupVersionKind): TypeRow {
+  const list: TypeRow = {
+    name: `${type}List`,
+    proto: null,
+    fields: new Map(),
+    declared: [],
+    gvk: [[group, version, kind]],
+  };
+  const common = { number: 0, required: false, omitEmpty: true, omitZero: false, pointer: false, inline: false };
+  const declared: Field[] = [
+    { ...common, name: 'apiVersion', code: 'string' },
+    { ...common, name: 'kind', code: 'string' },
+    { ...common, name: 'metadata', code: '@io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta' },
+    { ...common, name: 'items', code: `[]@${type}`, required: true },
+  ];
+  return { ...list, declared, fields: new Map(declared.map((field) => [field.name, field])) };
 }
 
 /** The definition's name in OpenAPI: the group's parts reversed, "com.example.stable.v1.CronTab". */

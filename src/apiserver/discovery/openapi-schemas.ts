@@ -1,5 +1,6 @@
 // Types of the table as OpenAPI schemas, with the x-kubernetes-* extensions that clients patch and explain by.
 import type { Field, Tables, TypeRow } from '../../api/tables.ts';
+import { publishedSchema } from '../custom/openapi.ts';
 
 export type Schema = { [key: string]: unknown };
 
@@ -79,6 +80,7 @@ export class SchemaSet {
   }
 
   #schemaOf(row: TypeRow): Schema {
+    if (row.structural) return publishedSchema(row, this.#dialect.version, (type) => this.ref(type));
     if (row.leaf !== undefined) return leafSchema(row.leaf, this.#dialect);
     if (row.list !== undefined) return { type: 'array', items: this.#codeSchema(row.list) };
     if (row.alias !== undefined) return this.ref(row.alias.slice(1));

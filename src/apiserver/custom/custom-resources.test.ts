@@ -1,0 +1,430 @@
+// Custom resources as clients see them: real HTTPS over a memory store.
+import assert from 'node:assert/strict';
+import { Agent, request } from 'node:https';
+import { after, before, describe, test } from 'node:test';
+import { Registry } from 'prom-client';
+import { Tables } from '../../api/tables.ts';
+import { FakeClock } from '../../lib/fake-clock.ts';
+import { silentLog } from '../../lib/log.ts';
+import { until } from '../../lib/test-until.ts';
+import { realClock, realRandom } from '../../platform/environment.ts';
+import { openMemoryStore } from '../../store/memory.ts';
+import { type ApiServer, startApiServer } from '../server.ts';
+
+const clock = new FakeClock(realClock.now());
+const store = openMemoryStore({ clock });
+const stop = new AbortController();
+let server: ApiServer;
+let agent: Agent;
+
+before(async () => {
+  const env = { clock, random: realRandom, log: silentLog, metrics: new Registry() };
+  const staticTokens = new Map([['admin', { username: 'admin', groups: ['system:masters'] }]]);
+  server = await startApiServer({ store, tables: new Tables(), env, staticTokens }, stop.signal);
+  agent = new Agent({ ca: server.caCertificate, keepAlive: true });
+});
+after(async () => {
+  agent.destroy();
+  await server.close();
+  await store.close();
+});
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly warnings: string;
+  // biome-ignore lint/suspicious/noExplicitAny: what a test looks into is what it asserts
+  readonly json: any;
+}
+
+function ask(method: string, path: string, body?: unknown, headers: { [name: string]: string } = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const type = { 'content-type': 'application/json', authorization: 'Bearer admin', ...headers };
+    const sent = request(`${server.url}${path}`, { method, agent, headers: type }, (response) => {
+      let text = '';
+      response.on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('end', () => {
+        const warnings = String(response.headers.warning ?? '');
+        resolve({
+          status: response.statusCode!,
+          text,
+          warnings,
+          json: text.startsWith('{') ? JSON.parse(text) : undefined,
+        });
+      });
+    });
+    sent.on('error', reject);
+    sent.end(body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body));
+  });
+}
+
+const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+
+interface Version {
+  readonly name?: string;
+  readonly [member: string]: unknown;
+}
+
+function definition(kind: string, versions: readonly Version[], more: object = {}): object {
+  const plural = `${kind.toLowerCase()}s`;
+  return {
+    metadata: { name: `${plural}.example.com` },
+    spec: {
+      group: 'example.com',
+      scope: 'Namespaced',
+      names: { plural, kind },
+      versions: versions.map((one) => ({ name: 'v1', served: true, storage: true, ...one })),
+      ...more,
+    },
+  };
+}
+
+const schema = (spec: object): Version => ({
+  schema: {
+    openAPIV3Schema: {
+      type: 'object',
+      properties: {
+        spec: { type: 'object', ...spec },
+        status: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+      },
+    },
+  },
+});
+
+async function define(kind: string, versions: readonly Version[], more?: object): Promise<string> {
+  const made = await ask('POST', DEFINITIONS, definition(kind, versions, more));
+  assert.equal(made.status, 201, made.text);
+  const plural = `${kind.toLowerCase()}s`;
+  await until(`${kind} is served`, async () => (await ask('GET', `/apis/example.com/v1/${plural}`)).status === 200);
+  return `/apis/example.com/v1/namespaces/default/${plural}`;
+}
+
+const object = (kind: string, name: string, more: object): object => ({
+  apiVersion: 'example.com/v1',
+  kind,
+  metadata: { name },
+  ...more,
+});
+
+test('a definition is established, served and published, and its objects go with it', async () => {
+  const path = await define('Tree', [
+    {
+      ...schema({ properties: { height: { type: 'integer', description: 'How high.' } } }),
+      additionalPrinterColumns: [
+        { name: 'Height', type: 'integer', jsonPath: '.spec.height' },
+        { name: 'Since', type: 'date', jsonPath: '.metadata.creationTimestamp', priority: 1 },
+      ],
+    },
+  ]);
+  const { json } = await ask('GET', `${DEFINITIONS}/trees.example.com`);
+  const conditions = json.status.conditions.map((one: { type: string; status: string }) => `${one.type}=${one.status}`);
+  assert.deepEqual(conditions, ['NamesAccepted=True', 'Established=True']);
+  assert.deepEqual(json.status.acceptedNames, {
+    plural: 'trees',
+    singular: 'tree',
+    kind: 'Tree',
+    listKind: 'TreeList',
+  });
+  assert.deepEqual(json.status.storedVersions, ['v1']);
+  const resources = (await ask('GET', '/apis/example.com/v1')).json.resources;
+  assert.ok(resources.some((one: { name: string }) => one.name === 'trees'));
+  const openapi = (await ask('GET', '/openapi/v3/apis/example.com/v1')).json.components.schemas['com.example.v1.Tree'];
+  assert.equal(openapi.properties.spec.properties.height.description, 'How high.');
+
+  assert.equal((await ask('POST', path, object('Tree', 'oak', { spec: { height: 30 } }))).status, 201);
+  const table = await ask('GET', path, undefined, { accept: 'application/json;as=Table;g=meta.k8s.io;v=v1' });
+  assert.deepEqual(
+    table.json.columnDefinitions.map((c: { name: string; priority: number }) => [c.name, c.priority]),
+    [
+      ['Name', 0],
+      ['Height', 0],
+      ['Since', 1],
+    ],
+  );
+  assert.deepEqual(table.json.rows[0].cells.slice(0, 2), ['oak', 30]);
+
+  await ask(
+    'PATCH',
+    `${path}/oak`,
+    { metadata: { finalizers: ['example.com/hold'] } },
+    { 'content-type': 'application/merge-patch+json' },
+  );
+  assert.equal((await ask('DELETE', `${DEFINITIONS}/trees.example.com`)).status, 200);
+  await until(
+    'the object is being deleted',
+    async () => (await ask('GET', `${path}/oak`)).json?.metadata?.deletionTimestamp,
+  );
+  const refused = await ask('POST', path, object('Tree', 'elm', {}));
+  assert.equal(refused.status, 405);
+  assert.equal(refused.json.message, 'create not allowed while custom resource definition is terminating');
+  const held = await ask('GET', `${DEFINITIONS}/trees.example.com`);
+  assert.equal(held.status, 200, 'the definition waits for its objects');
+  await ask(
+    'PATCH',
+    `${path}/oak`,
+    { metadata: { finalizers: null } },
+    { 'content-type': 'application/merge-patch+json' },
+  );
+  await until('the definition is gone', async () => {
+    await clock.advance(1000);
+    return (await ask('GET', `${DEFINITIONS}/trees.example.com`)).status === 404;
+  });
+  await until('nothing is served any more', async () => (await ask('GET', path)).status === 404);
+});
+
+describe('values', () => {
+  let path: string;
+  before(async () => {
+    path = await define('Leaf', [
+      {
+        ...schema({
+          required: ['color'],
+          properties: {
+            color: { type: 'string', enum: ['green', 'red'] },
+            size: { type: 'integer', minimum: 1, default: 3 },
+            tags: { type: 'array', items: { type: 'string', maxLength: 5 }, 'x-kubernetes-list-type': 'set' },
+            ports: {
+              type: 'array',
+              'x-kubernetes-list-type': 'map',
+              'x-kubernetes-list-map-keys': ['port'],
+              items: {
+                type: 'object',
+                required: ['port'],
+                properties: { port: { type: 'integer' }, mode: { type: 'string', default: 'tcp' } },
+              },
+            },
+            free: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+            either: { 'x-kubernetes-int-or-string': true },
+            labels: { type: 'object', additionalProperties: { type: 'string' } },
+            inner: {
+              type: 'object',
+              'x-kubernetes-embedded-resource': true,
+              'x-kubernetes-preserve-unknown-fields': true,
+            },
+            when: { type: 'string', format: 'date-time' },
+            maybe: { type: 'string', nullable: true },
+            code: { type: 'string', pattern: '^[a-z]+$' },
+          },
+        }),
+        subresources: {
+          status: {},
+          scale: {
+            specReplicasPath: '.spec.size',
+            statusReplicasPath: '.status.replicas',
+            labelSelectorPath: '.status.selector',
+          },
+        },
+        selectableFields: [{ jsonPath: '.spec.color' }],
+      },
+    ]);
+  });
+  const create = (name: string, spec: object, query = ''): Promise<Answer> =>
+    ask('POST', `${path}${query}`, object('Leaf', name, { spec }));
+
+  test('defaults are set, unknown members pruned, told of or refused', async () => {
+    const made = await create('a', { color: 'red', ports: [{ port: 1 }], x: 1, free: { y: { z: 1 } }, maybe: null });
+    assert.equal(made.status, 201, made.text);
+    assert.deepEqual(made.json.spec, {
+      color: 'red',
+      size: 3,
+      ports: [{ port: 1, mode: 'tcp' }],
+      free: { y: { z: 1 } },
+      maybe: null,
+    });
+    assert.match(made.warnings, /unknown field \\"spec.x\\"/);
+    const strict = await create('b', { color: 'red', x: 1, ports: [{ port: 1, y: 2 }] }, '?fieldValidation=Strict');
+    assert.equal(strict.status, 400);
+    assert.match(
+      strict.json.message,
+      /strict decoding error: unknown field "spec.x", unknown field "spec.ports\[0\].y"$/,
+    );
+  });
+
+  test('what is wrong is told with its path, each', async () => {
+    const bad = await create('bad', {
+      color: 'blue',
+      size: 0,
+      tags: ['a', 'a', 'toolong'],
+      ports: [{ port: 1 }, { port: 1 }],
+      labels: { a: 1 },
+      either: 1.5,
+      when: 'now',
+      code: 'A1',
+    });
+    assert.equal(bad.status, 422);
+    const causes = bad.json.details.causes.map(
+      (one: { field: string; message: string }) => `${one.field}: ${one.message}`,
+    );
+    assert.deepEqual(causes.sort(), [
+      'spec.code: Invalid value: "A1": spec.code in body should match \'^[a-z]+$\'',
+      'spec.color: Unsupported value: "blue": supported values: "green", "red"',
+      'spec.either: Invalid value: "number": spec.either in body must be of type integer,string: "number"',
+      'spec.labels.a: Invalid value: "integer": spec.labels.a in body must be of type string: "integer"',
+      'spec.ports[1]: Duplicate value: {"port":1}',
+      'spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1',
+      'spec.tags[1]: Duplicate value: "a"',
+      'spec.tags[2]: Too long: may not be more than 5 bytes',
+      'spec.when: Invalid value: "now": spec.when in body must be of type date-time: "now"',
+    ]);
+    assert.match((await create('none', {})).json.message, /spec.color: Required value$/);
+    assert.match(
+      (await create('inner', { color: 'red', inner: { metadata: { name: 'x' } } })).json.message,
+      /spec.inner.apiVersion: Required value: must not be empty/,
+    );
+  });
+
+  test('integers beyond 2^53 stay what they are', async () => {
+    const body = `{"apiVersion":"example.com/v1","kind":"Leaf","metadata":{"name":"big"},"spec":{"color":"red","size":9007199254740993,"free":{"n":-9223372036854775808}}}`;
+    const made = await ask('POST', path, body);
+    assert.equal(made.status, 201, made.text);
+    assert.match(made.text, /"size":9007199254740993/);
+    await ask('PATCH', `${path}/big`, { spec: { tags: ['t'] } }, { 'content-type': 'application/merge-patch+json' });
+    const { text } = await ask('GET', `${path}/big`);
+    assert.match(text, /"n":-9223372036854775808/);
+    assert.match(text, /"size":9007199254740993/);
+  });
+
+  test('status and scale are places of their own', async () => {
+    const merge = { 'content-type': 'application/merge-patch+json' };
+    const made = await ask('POST', path, object('Leaf', 's', { spec: { color: 'red' }, status: { replicas: 9 } }));
+    assert.equal(made.json.status, undefined);
+    assert.equal(made.json.metadata.generation, 1);
+    const status = {
+      metadata: { labels: { a: 'b' } },
+      spec: { color: 'green' },
+      status: { replicas: 2, selector: 'a=b' },
+    };
+    const written = await ask('PATCH', `${path}/s/status`, status, merge);
+    assert.deepEqual(
+      [written.json.spec.color, written.json.status.replicas, written.json.metadata.labels],
+      ['red', 2, undefined],
+    );
+    assert.equal(written.json.metadata.generation, 1);
+    const scale = await ask('GET', `${path}/s/scale`);
+    assert.deepEqual(
+      [scale.json.kind, scale.json.spec, scale.json.status],
+      ['Scale', { replicas: 3 }, { replicas: 2, selector: 'a=b' }],
+    );
+    assert.equal((await ask('PATCH', `${path}/s/scale`, { spec: { replicas: 7 } }, merge)).status, 200);
+    const after = await ask('GET', `${path}/s`);
+    assert.deepEqual([after.json.spec.size, after.json.metadata.generation], [7, 2]);
+  });
+
+  test('selectable fields select, others are refused', async () => {
+    await create('g', { color: 'green' });
+    const { json } = await ask('GET', `${path}?fieldSelector=spec.color%3Dgreen`);
+    assert.deepEqual(
+      json.items.map((one: { metadata: { name: string } }) => one.metadata.name),
+      ['g'],
+    );
+    assert.equal((await ask('GET', `${path}?fieldSelector=spec.size%3D3`)).status, 400);
+  });
+
+  test('a strategic merge patch needs a type that custom resources do not have', async () => {
+    const answer = await ask('PATCH', `${path}/g`, {}, { 'content-type': 'application/strategic-merge-patch+json' });
+    assert.equal(answer.status, 415);
+  });
+});
+
+test('an object that a later schema would refuse can still be changed elsewhere', async () => {
+  const path = await define('Old', [schema({ properties: { a: { type: 'string' }, b: { type: 'string' } } })]);
+  await ask('POST', path, object('Old', 'one', { spec: { a: 'long value', b: 'x' } }));
+  const { json } = await ask('GET', `${DEFINITIONS}/olds.example.com`);
+  const spec = json.spec.versions[0].schema.openAPIV3Schema.properties.spec;
+  spec.properties.a.maxLength = 3;
+  spec.properties.c = { type: 'string', default: 'added' };
+  assert.equal((await ask('PUT', `${DEFINITIONS}/olds.example.com`, json)).status, 200);
+  await until(
+    'what is stored has the new default',
+    async () => (await ask('GET', `${path}/one`)).json.spec.c === 'added',
+  );
+  const merge = { 'content-type': 'application/merge-patch+json' };
+  const kept = await ask('PATCH', `${path}/one`, { spec: { b: 'y' } }, merge);
+  assert.equal(kept.status, 200, kept.text);
+  assert.equal((await ask('PATCH', `${path}/one`, { spec: { a: 'other value' } }, merge)).status, 422);
+});
+
+test('two versions are the same objects', async () => {
+  const path = await define('Pair', [
+    schema({ properties: { a: { type: 'string' } } }),
+    {
+      name: 'v2',
+      storage: false,
+      ...schema({ properties: { a: { type: 'string' }, b: { type: 'string', default: 'two' } } }),
+    },
+  ]);
+  const second = path.replace('/v1/', '/v2/');
+  await ask('POST', path, object('Pair', 'one', { spec: { a: 'x' } }));
+  const shown = await ask('GET', `${second}/one`);
+  assert.deepEqual([shown.json.apiVersion, shown.json.spec], ['example.com/v2', { a: 'x', b: 'two' }]);
+  const listed = await ask('GET', second);
+  assert.deepEqual([listed.json.kind, listed.json.items[0].apiVersion], ['PairList', 'example.com/v2']);
+  await ask('PUT', `${second}/one`, { ...shown.json, spec: { a: 'y', b: 'z' } });
+  assert.deepEqual((await ask('GET', `${path}/one`)).json.spec, { a: 'y' }, 'v1 has no b');
+  assert.deepEqual(
+    [...(await store.list({ prefix: '/registry/example.com/pairs/', signal: stop.signal })).items].map(
+      ({ value }) => JSON.parse(value.toString()).apiVersion,
+    ),
+    ['example.com/v1'],
+  );
+});
+
+test('names that another definition has are not accepted, until they are free', async () => {
+  await define('Cat', [schema({})], { names: { plural: 'cats', kind: 'Cat', shortNames: ['c'] } });
+  const second = await ask(
+    'POST',
+    DEFINITIONS,
+    definition('Cow', [schema({})], { names: { plural: 'cows', kind: 'Cow', shortNames: ['c'] } }),
+  );
+  assert.equal(second.status, 201, second.text);
+  const accepted = async (): Promise<{ status: string; message: string } | undefined> =>
+    (await ask('GET', `${DEFINITIONS}/cows.example.com`)).json.status.conditions?.find(
+      (one: { type: string }) => one.type === 'NamesAccepted',
+    );
+  await until('the conflict is told', async () => (await accepted())?.status === 'False');
+  assert.equal((await accepted())?.message, '"c" is already in use');
+  assert.equal((await ask('GET', '/apis/example.com/v1/cows')).status, 404);
+  await ask('DELETE', `${DEFINITIONS}/cats.example.com`);
+  await until('the name is free', async () => (await accepted())?.status === 'True');
+  await until('and served', async () => (await ask('GET', '/apis/example.com/v1/cows')).status === 200);
+});
+
+test('definitions that are none are refused', async () => {
+  const wrong = async (versions: readonly Version[], more?: object): Promise<string> => {
+    const { status, json } = await ask('POST', DEFINITIONS, definition('Bad', versions, more));
+    assert.equal(status, 422);
+    return json.message;
+  };
+  const at = 'spec.versions[0].schema.openAPIV3Schema';
+  assert.match(await wrong([{}]), /schema.openAPIV3Schema: Required value: schemas are required/);
+  assert.match(
+    await wrong([schema({}), { ...schema({}), name: 'v2' }]),
+    /must have exactly one version marked as storage version/,
+  );
+  assert.ok(
+    (await wrong([schema({ properties: { a: {} } })])).includes(
+      `${at}.properties[spec].properties[a].type: Required value: must not be empty for specified object fields`,
+    ),
+  );
+  assert.ok(
+    (
+      await wrong([schema({ properties: { a: { type: 'array', items: { type: 'string' }, uniqueItems: true } } })])
+    ).includes('uniqueItems cannot be set to true'),
+  );
+  assert.ok(
+    (await wrong([schema({ properties: { a: { type: 'string', default: 1 } } })])).includes(
+      '.default: Invalid value: "integer"',
+    ),
+  );
+  assert.ok(
+    (await wrong([schema({ properties: { a: { type: 'string', pattern: '(' } } })])).includes(
+      'must be a valid regular expression',
+    ),
+  );
+  assert.ok(
+    (await wrong([schema({ anyOf: [{ properties: { q: { minimum: 1 } } }] })])).includes('because it is defined in'),
+  );
+  assert.match(await wrong([schema({})], { group: 'example' }), /should be a domain with at least one dot/);
+});
