@@ -11,7 +11,7 @@ import type { Layout } from './layout.ts';
  * TERM is passed on and ends the loop when the command has ended. Exit codes 64 (bad usage, refused settings) and 65
  * (damaged data) end it too.
  */
-const LOOP = `#!/bin/sh
+export const LOOP = `#!/bin/sh
 pidfile=$1; shift
 stopped=
 child=
@@ -23,7 +23,7 @@ while [ -z "$stopped" ]; do
   wait "$child"; code=$?
   while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
   [ -n "$stopped" ] && break
-  case $code in 64|65) echo "tsukube: $pidfile ended with $code" >&2; break;; esac
+  case $code in 64|65) echo "tsukube: $pidfile ended with $code" >&2; : >"\${pidfile%.pid}.ended"; break;; esac
   echo "tsukube: $pidfile ended with $code; starting it again" >&2
   [ $(( $(date +%s) - began )) -lt 2 ] && sleep 1
 done

@@ -1,0 +1,108 @@
+// HAProxy in front of the API servers, and keepalived for the address that clients use. Pure.
+import { API_PORT, HAPROXY_MONITOR_PORT, type HostSpec, SERVER_PORT } from './topology.ts';
+
+export interface HaproxyOptions {
+  readonly servers: readonly Pick<HostSpec, 'name' | 'address'>[];
+  /** What signed the servers' certificates. */
+  readonly caFile: string;
+  /** Where it runs as once its ports are open; absent: as it was started. */
+  readonly user?: string;
+}
+
+/**
+ * Connections go to the server with the fewest. A server that is ready is preferred; when none is (etcd has no quorum),
+ * those that live answer what can be read from their caches. A server is dropped at its first refused connection, or at
+ * its second failed check, and its connections with it.
+ */
+export function haproxyConfig({ servers, caFile, user }: HaproxyOptions): string {
+  const backend = (name: string, path: string, observe: string): string => `
+backend ${name}
+  balance leastconn
+  option httpchk GET ${path}
+  http-check expect status 200
+  option redispatch 1
+  retries 3
+  default-server check check-ssl ca-file ${caFile} verify required inter 500ms fastinter 200ms fall 2 rise 2 on-marked-down shutdown-sessions${observe}
+${servers.map((s) => `  server ${s.name} ${s.address}:${SERVER_PORT} verifyhost ${s.name}`).join('\n')}
+`;
+  return `global
+  maxconn 8192
+  hard-stop-after 30s${user ? `\n  user ${user}\n  group ${user}` : ''}
+
+defaults
+  mode tcp
+  timeout connect 1s
+  timeout check 1s
+  timeout client 1h
+  timeout server 1h
+  option clitcpka
+  option srvtcpka
+
+frontend api
+  bind :${API_PORT}
+  use_backend live if { nbsrv(ready) eq 0 }
+  default_backend ready
+${backend('ready', '/readyz', ' observe layer4 error-limit 1 on-error mark-down')}${backend('live', '/livez', '')}
+frontend monitor
+  mode http
+  bind 127.0.0.1:${HAPROXY_MONITOR_PORT}
+  timeout client 5s
+  monitor-uri /ok
+  monitor fail if { nbsrv(live) eq 0 }
+`;
+}
+
+export interface KeepalivedOptions {
+  readonly host: Pick<HostSpec, 'name' | 'address'>;
+  /** All control planes, in an order that is the same on each of them. */
+  readonly all: readonly Pick<HostSpec, 'name' | 'address'>[];
+  readonly virtualAddress: string;
+  readonly profile: 'default' | 'fast';
+}
+
+/** Three lost announcements and a little more, and another host takes the address. */
+const ANNOUNCE_SECONDS = { default: 1, fast: 0.2 } as const;
+const ROUTER_ID = 51;
+const LOWEST_PRIORITY = 100;
+
+/** All begin as backups, and who has the address keeps it as long as it can: nothing moves because a host came back. */
+export function keepalivedConfig({ host, all, virtualAddress, profile }: KeepalivedOptions): string {
+  const others = all.filter(({ name }) => name !== host.name);
+  const priority = LOWEST_PRIORITY + all.length - all.findIndex(({ name }) => name === host.name);
+  return `global_defs {
+  router_id ${host.name}
+  script_user root
+  enable_script_security
+  vrrp_version 3
+  vrrp_garp_master_delay 1
+  vrrp_garp_master_refresh 5
+}
+
+vrrp_script balancer {
+  script "/bin/busybox wget -q -O /dev/null http://127.0.0.1:${HAPROXY_MONITOR_PORT}/ok"
+  interval 1
+  timeout 1
+  fall 2
+  rise 1
+}
+
+vrrp_instance api {
+  state BACKUP
+  nopreempt
+  interface eth0
+  virtual_router_id ${ROUTER_ID}
+  priority ${priority}
+  advert_int ${ANNOUNCE_SECONDS[profile]}
+  unicast_src_ip ${host.address}
+  unicast_peer {
+${others.map(({ address }) => `    ${address}`).join('\n')}
+  }
+  virtual_ipaddress {
+    ${virtualAddress}/32 dev eth0
+  }
+  track_script {
+    balancer
+  }
+}
+`;
+}
