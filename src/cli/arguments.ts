@@ -44,6 +44,14 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       },
       split: { type: 'boolean', help: 'server and agent as two processes' },
       simulated: { type: 'string', help: 'this many simulated nodes instead of a real one' },
+      ha: {
+        type: 'boolean',
+        help: 'highly available: three control planes and three workers, as hosts on this machine',
+      },
+      'control-planes': { type: 'string', help: 'with --ha: this many control planes (default: 3)' },
+      workers: { type: 'string', help: 'with --ha: this many workers (default: 3)' },
+      'no-keepalived': { type: 'boolean', help: 'with --ha: no shared address; agents balance over all servers' },
+      network: { type: 'string', help: "with --ha: the hosts' range of addresses, a /24 (default: a free one)" },
       ...PROFILE,
     },
   },
@@ -57,9 +65,14 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     },
   },
   status: { usage: 'status [options]', help: 'what runs, and whether it is well', options: { ...NAME, ...JSON_OUT } },
+  host: {
+    usage: 'host list|stop|start|unplug|plug [NAME]',
+    help: 'the hosts of up --ha: switch one off or on, pull its cable or plug it in',
+    options: { ...NAME, ...JSON_OUT },
+  },
   logs: {
     usage: 'logs COMPONENT [options]',
-    help: 'the log of server, agent or containerd',
+    help: 'the log of server, agent or containerd; of a host, HOST/COMPONENT',
     options: {
       ...NAME,
       ...JSON_OUT,
@@ -71,7 +84,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   helm: { usage: 'helm ...', help: 'helm 4 for this cluster', options: {}, passThrough: true },
   image: {
     usage: 'image load FILE',
-    help: "put an image archive into the node's containerd",
+    help: 'put an image archive into containerd on every node',
     options: { ...NAME, ...JSON_OUT },
   },
   install: {

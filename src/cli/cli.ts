@@ -11,8 +11,10 @@ import { PROFILE_NAMES, type ProfileName, profileName } from '../cluster/profile
 import { DamagedStoreError, runServerProcess } from '../cluster/server.ts';
 import { type ClusterStatus, clusterStatus } from '../cluster/status.ts';
 import { runTool } from '../cluster/tools.ts';
-import { up } from '../cluster/up.ts';
+import { type UpRequest, up } from '../cluster/up.ts';
 import { helpText, type Invocation, numberFlag, readArguments, stringFlag, UsageError } from './arguments.ts';
+import { haStatusText } from './ha-status-text.ts';
+import { hostCommand } from './host-command.ts';
 
 /** Exit codes: 0 done, 1 failed, 64 bad usage, 65 damaged data (sysexits EX_USAGE, EX_DATAERR). */
 export async function runCommand(host: Host, args: readonly string[], signal: AbortSignal): Promise<number> {
@@ -70,6 +72,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
         split: invocation.flags.get('split') === true ? true : undefined,
         simulatedNodes: numberFlag(invocation, 'simulated', 0, 5000),
         profile: profileFlag(invocation),
+        ha: haFlags(invocation),
       },
       json,
       signal,
@@ -92,6 +95,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     print(host, invocation, status, statusText(status));
     return status.ready ? 0 : 1;
   },
+  host: async (host, invocation, signal) => {
+    const { value, text } = await hostCommand(host, layoutFor(host, invocation), invocation, signal);
+    print(host, invocation, value, text);
+    return 0;
+  },
   logs: async (host, invocation, signal) => {
     const files = await logFiles(layoutFor(host, invocation));
     const names = [...files.keys()].sort().join(', ') || 'none';
@@ -109,7 +117,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const [verb, file, ...more] = invocation.words;
     if (verb !== 'load' || file === undefined || more.length > 0)
       throw new UsageError('usage: tsukube image load FILE');
-    const names = await loadImage(layoutFor(host, invocation), file, signal);
+    const names = await loadImage({ layout: layoutFor(host, invocation), env: host.env }, file, signal);
     print(host, invocation, { loaded: names }, names.map((name) => `loaded ${name}`).join('\n'));
     return 0;
   },
@@ -170,6 +178,23 @@ function profileFlag(invocation: Invocation): ProfileName | undefined {
   return profile;
 }
 
+function haFlags(invocation: Invocation): UpRequest['ha'] {
+  const network = stringFlag(invocation, 'network');
+  const request = {
+    controlPlanes: numberFlag(invocation, 'control-planes', 1, 7),
+    workers: numberFlag(invocation, 'workers', 0, 50),
+    keepalived: invocation.flags.get('no-keepalived') === true ? false : undefined,
+    network,
+  };
+  if (network !== undefined && !/^(\d{1,3}\.){3}0\/24$/.test(network)) {
+    throw new UsageError(`--network must be a range like 172.30.0.0/24, not "${network}"`);
+  }
+  if (invocation.flags.get('ha') === true) return request;
+  const given = Object.values(request).some((value) => value !== undefined);
+  if (given) throw new UsageError('--control-planes, --workers, --no-keepalived and --network go with --ha');
+  return undefined;
+}
+
 function print(host: Host, invocation: Invocation, value: unknown, text: string): void {
   host.out(invocation.flags.get('json') === true ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
 }
@@ -189,6 +214,7 @@ Now try:
 
 function statusText(status: ClusterStatus): string {
   if (!status.exists) return status.problems.join('\n');
+  if (status.ha) return haStatusText(status, status.ha);
   const lines = [`cluster   ${status.name}  ${status.ready ? 'ready' : 'NOT READY'}  ${status.server ?? ''}`];
   for (const { component, process, supervisor } of status.components) {
     const state = process === undefined ? (supervisor === undefined ? 'not running' : 'restarting') : `pid ${process}`;

@@ -19,16 +19,21 @@ import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
 import { keepLogsBounded } from './log-bound.ts';
 import { cgroupRoot, containerdOptions, networkNames, proxyTable } from './node-options.ts';
-import { ensurePki, type Pki } from './pki.ts';
+import { type AgentPki, agentPki } from './pki.ts';
 import { PROFILES, type ProfileName } from './profiles.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 export const KUBELET_VERSION = 'v1.36.0';
 
+/** Label and taint of nodes that run a control plane. */
+const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane';
+
+const HOST_LOGS = ['agent', 'containerd', 'etcd', 'haproxy', 'keepalived', 'init'];
+
 export interface AgentOptions {
   readonly layout: Layout;
   readonly settings: Settings;
-  readonly pki: Pki;
+  readonly pki: AgentPki;
   readonly env: Environment;
   /** Acts as system:node:NAME. */
   readonly client: Client;
@@ -44,7 +49,7 @@ export async function runAgentProcess(
   const written = await readSettings(layout.settings);
   if (!written) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
   const settings: Settings = { ...written, ...(profile && { profile }) };
-  const pki = await ensurePki(layout, settings, host.env);
+  const pki = await agentPki(layout, settings, host.env);
   const access = await accessFrom(await readKubeconfig(layout.agent.kubeconfig));
   const { connection } = PROFILES[settings.profile];
   const client = httpsClient({
@@ -66,7 +71,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const { layout, settings, env, client } = options;
   const stop = new AbortController();
   const ends = AbortSignal.any([signal, stop.signal]);
-  const files = ['agent.log', 'containerd.log'].map((name) => join(layout.logs, name));
+  // On one of several hosts, the agent minds all of its logs.
+  const names = settings.apiServers ? HOST_LOGS : ['agent', 'containerd'];
+  const files = names.map((name) => join(layout.logs, `${name}.log`));
   const logs = keepLogsBounded(files, env, ends);
   const informers = makeInformers({ client, tables: new Tables(), env });
   const containerd = await runContainerd(containerdOptions(layout, env), ends);
@@ -119,6 +126,10 @@ async function startKubelet(options: AgentOptions, criEndpoint: string, signal: 
       client,
       events: recordEvents({ client, env, component: 'kubelet', host: settings.nodeName }, signal),
       nodeName: settings.nodeName,
+      ...(settings.controlPlane && {
+        labels: { [CONTROL_PLANE]: '' },
+        taints: [{ key: CONTROL_PLANE, effect: 'NoSchedule' }],
+      }),
       nodeIPs: [settings.advertiseAddress],
       criEndpoint,
       rootDir: layout.agent.kubelet,
@@ -128,7 +139,7 @@ async function startKubelet(options: AgentOptions, criEndpoint: string, signal: 
       tls: { key: pki.kubeletServer.key, cert: pki.kubeletServer.certificate, clientCa: pki.ca.certificate },
       port: settings.kubeletPort,
       resolvConfPath: '/etc/resolv.conf',
-      cgroupRoot: cgroupRoot(layout),
+      cgroupRoot: cgroupRoot(layout, settings.name),
       cgroupDriver: systemd ? 'systemd' : 'cgroupfs',
       timings: PROFILES[settings.profile].node,
       version: KUBELET_VERSION,

@@ -3,9 +3,10 @@ import { access, readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { containerdSocket, removeAllPods, runContainerd, stopContainerd } from '../kubelet/containerd.ts';
 import { connectCri } from '../kubelet/cri/client.ts';
-import { sleep } from '../lib/clock.ts';
 import { hostCommands } from '../network/command.ts';
 import { cleanUpNodeNetwork } from '../network/node-network.ts';
+import { removeCgroups } from './cgroups.ts';
+import { removeHostFiles, stopHosts } from './ha/down.ts';
 import type { Host, Progress } from './host.ts';
 import { removeFromUserKubeconfig, userKubeconfigPath } from './kubeconfig-file.ts';
 import type { Layout } from './layout.ts';
@@ -20,7 +21,6 @@ export interface DownResult {
 }
 
 const STOP_GRACE_MS = 30_000;
-const CGROUP_TRIES = 100;
 
 /** Also cleans up after a cluster that is half there, or whose processes died. Twice is harmless. */
 export async function down(
@@ -32,6 +32,11 @@ export async function down(
 ): Promise<DownResult> {
   const settings = await readSettings(layout.settings);
   if (!settings && !(await exists(layout.root))) return { name: layout.name, existed: false, keptData: false };
+  if (settings?.topology) {
+    await stopHosts({ layout, env: host.env }, settings, settings.topology, progress, signal);
+    await removeHostFiles(layout, options.keepData);
+    return removeRest(host, layout, options.keepData);
+  }
   await progress.step('stopping server and agent', async () => {
     for (const component of ['agent', 'server']) {
       await stopSupervised(layout, component, host.env.clock, STOP_GRACE_MS, signal);
@@ -41,13 +46,17 @@ export async function down(
     await progress.step('removing containers', () => removeContainers(host, layout, signal));
     await progress.step('removing the network', () => removeNetwork(layout, settings));
     await removeMounts(layout);
-    await removeCgroups(host, layout, signal);
+    await removeCgroups(cgroupRoot(layout), host.env.clock, signal);
   }
+  return removeRest(host, layout, options.keepData);
+}
+
+async function removeRest(host: Host, layout: Layout, keepData: boolean): Promise<DownResult> {
   const admin = await readFile(layout.adminKubeconfig, 'utf8').catch(() => undefined);
   if (admin) await removeFromUserKubeconfig(userKubeconfigPath(host.environment), admin);
-  const kept = new Set(options.keepData ? [layout.pki, layout.store, layout.settings] : []);
+  const kept = new Set(keepData ? [layout.pki, layout.store, layout.settings, join(layout.root, 'hosts')] : []);
   await removeFiles(layout, kept);
-  return { name: layout.name, existed: true, keptData: options.keepData };
+  return { name: layout.name, existed: true, keptData: keepData };
 }
 
 /** Pods go through CRI, which gives back their addresses and mounts; a containerd that died is started for that. */
@@ -85,39 +94,6 @@ async function removeMounts(layout: Layout): Promise<void> {
   for (const path of ours.sort((a, b) => b.length - a.length)) {
     const { code, stderr } = await hostCommands(['umount', '--lazy', path]);
     if (code !== 0 && !/not mounted|no mount point/.test(stderr)) throw new Error(`umount ${path}: ${stderr.trim()}`);
-  }
-}
-
-/** The cgroups of our pods in every hierarchy; a cgroup whose last process is just ending is tried again. */
-async function removeCgroups(host: Host, layout: Layout, signal: AbortSignal): Promise<void> {
-  const base = '/sys/fs/cgroup';
-  const name = cgroupRoot(layout).slice(1);
-  const hierarchies = (await exists(join(base, 'cgroup.controllers')))
-    ? [base]
-    : (await readdir(base)).map((h) => join(base, h));
-  for (const hierarchy of hierarchies) {
-    for (const root of [join(hierarchy, name), join(hierarchy, `${name}.slice`)]) {
-      for (let attempt = 0; (await exists(root)) && attempt < CGROUP_TRIES; attempt++) {
-        if (await removeCgroup(root)) break;
-        await sleep(host.env.clock, 50, signal);
-      }
-    }
-  }
-}
-
-/** Removes a cgroup and what is below it; false when it is busy. */
-async function removeCgroup(path: string): Promise<boolean> {
-  for (const entry of await readdir(path, { withFileTypes: true })) {
-    if (entry.isDirectory() && !(await removeCgroup(join(path, entry.name)))) return false;
-  }
-  try {
-    await rmdir(path);
-    return true;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') return true;
-    if (code === 'EBUSY') return false;
-    throw error;
   }
 }
 

@@ -1,17 +1,24 @@
 import { watch } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hostPlace } from './ha/host-files.ts';
 import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
 
 const CHUNK = 64 * 1024;
 
-/** The components that have a log, by name, with the file. */
+/** The components that have a log, by name (of several hosts: HOST/COMPONENT), with the file. */
 export async function logFiles(layout: Layout): Promise<ReadonlyMap<string, string>> {
   const files = new Map<string, string>();
-  for (const directory of [layout.logs, layout.agent.containerd]) {
-    for (const file of await readdir(directory).catch(() => [] as string[])) {
-      if (file.endsWith('.log')) files.set(file.slice(0, -4), join(directory, file));
+  const hosts = await readdir(join(layout.root, 'hosts')).catch(() => [] as string[]);
+  const directories = [
+    ['', layout.logs],
+    ['', layout.agent.containerd],
+    ...hosts.map((host) => [`${host}/`, hostPlace(layout, host).layout.logs]),
+  ];
+  for (const [prefix, directory] of directories) {
+    for (const file of await readdir(directory!).catch(() => [] as string[])) {
+      if (file.endsWith('.log')) files.set(`${prefix}${file.slice(0, -4)}`, join(directory!, file));
     }
   }
   return files;

@@ -43,7 +43,11 @@ export function proxyTable(layout: Layout): string {
   return layout.name;
 }
 
-/** The cgroup that all pods of this cluster's node are in. No dash: systemd would take it for a level. */
-export function cgroupRoot(layout: Layout): string {
-  return `/kubepods_${layout.name.replaceAll('-', '_')}`;
+/**
+ * The cgroup that all pods of this cluster's node are in; of several hosts of one cluster, each has its own. No dash: systemd
+ * would take it for a level.
+ */
+export function cgroupRoot(layout: Layout, cluster = layout.name): string {
+  const names = cluster === layout.name ? [cluster] : [cluster, layout.name];
+  return `/kubepods_${names.map((one) => one.replaceAll('-', '_')).join('__')}`;
 }

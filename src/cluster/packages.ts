@@ -20,6 +20,14 @@ export const NODE_PACKAGES: readonly DebianPackage[] = [
   { name: 'ca-certificates', shownBy: '/etc/ssl/certs/ca-certificates.crt' },
 ];
 
+/** What a cluster of several hosts needs besides. */
+export const HA_PACKAGES: readonly DebianPackage[] = [
+  { name: 'etcd-server', shownBy: '/usr/bin/etcd' },
+  { name: 'etcd-client', shownBy: '/usr/bin/etcdctl' },
+  { name: 'haproxy', shownBy: '/usr/sbin/haproxy' },
+  { name: 'keepalived', shownBy: '/usr/sbin/keepalived' },
+];
+
 /** What only the tests need: a web server to put into an image, a client, a system call trace. */
 export const TEST_PACKAGES: readonly DebianPackage[] = [
   { name: 'nginx-light', shownBy: '/usr/sbin/nginx' },

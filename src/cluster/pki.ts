@@ -7,7 +7,7 @@ import { createCa, issue, type KeyedCertificate, type LeafRequest } from '../api
 import { makeKubeconfig, printKubeconfig } from '../client/kubeconfig.ts';
 import type { Environment } from '../lib/environment.ts';
 import type { Layout } from './layout.ts';
-import { type Settings, writeFileAtomically } from './settings.ts';
+import { apiServersOf, type Settings, writeFileAtomically } from './settings.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const CA_VALIDITY_MS = 10 * 365 * DAY_MS;
@@ -27,48 +27,96 @@ export interface Pki {
   readonly kubeletServer: KeyedCertificate;
 }
 
+/** The part of it that an agent has. */
+export interface AgentPki {
+  readonly ca: Pick<KeyedCertificate, 'certificate'>;
+  readonly kubeletServer: KeyedCertificate;
+}
+
+type CertificateRequest = Pick<LeafRequest, 'commonName' | 'organizations' | 'sans' | 'usages'>;
+
 /** Reads the cluster's keys, making what is missing, runs out, or does not name the addresses of `settings`. */
 export async function ensurePki(layout: Layout, settings: Settings, env: Environment): Promise<Pki> {
-  const nowMs = env.clock.now();
-  const { random } = env;
-  const ca = await keyed(layout, 'ca', {
-    good: (certificate) => remainingMs(certificate, nowMs) > 0,
-    make: () => createCa({ commonName: 'tsukube-ca', nowMs, validityMs: CA_VALIDITY_MS, random }),
-  });
-  const leaf = (name: string, request: Pick<LeafRequest, 'commonName' | 'organizations' | 'sans' | 'usages'>) =>
-    keyed(layout, name, {
-      good: (certificate) => isGood(certificate, ca, request.sans ?? [], nowMs),
-      make: () => issue(ca, { ...request, nowMs, validityMs: LEAF_VALIDITY_MS, random }),
-    });
-  const admin = await leaf('admin', {
-    commonName: 'kubernetes-admin',
-    organizations: ['system:masters'],
-    usages: ['client'],
-  });
-  const node = await leaf('node', {
-    commonName: `system:node:${settings.nodeName}`,
-    organizations: ['system:nodes'],
-    usages: ['client'],
-  });
-  const pki: Pki = {
+  const { ca, serviceAccountKey } = await ensureClusterPki(layout, settings, env);
+  const leaf = (name: string, request: CertificateRequest) => ensureLeaf(layout.pki, name, ca, request, env);
+  return {
     ca,
-    serviceAccountKey: await signingKey(layout),
+    serviceAccountKey,
     server: await leaf('apiserver', { commonName: 'kube-apiserver', sans: serverNames(settings), usages: ['server'] }),
     kubeletClient: await leaf('apiserver-kubelet-client', {
       commonName: 'kube-apiserver-kubelet-client',
       organizations: ['system:masters'],
       usages: ['client'],
     }),
-    kubeletServer: await leaf('kubelet', {
-      commonName: `system:node:${settings.nodeName}`,
-      organizations: ['system:nodes'],
-      sans: [settings.nodeName, settings.advertiseAddress, 'localhost', '127.0.0.1'],
-      usages: ['server'],
-    }),
+    kubeletServer: await ensureNodePki(layout, settings, ca, env),
   };
-  await writeKubeconfig(layout.adminKubeconfig, settings, ca, admin, 'kubernetes-admin');
-  await writeKubeconfig(layout.agent.kubeconfig, settings, ca, node, `system:node:${settings.nodeName}`);
-  return pki;
+}
+
+/** What every server of a cluster has, and its administrator: the CA, the key that signs tokens, the kubeconfig. */
+export async function ensureClusterPki(
+  layout: Layout,
+  settings: Settings,
+  env: Environment,
+): Promise<Pick<Pki, 'ca' | 'serviceAccountKey'>> {
+  const ca = await ensureCa(layout.pki, 'ca', 'tsukube-ca', env);
+  const user = { commonName: 'kubernetes-admin', organizations: ['system:masters'] };
+  const admin = await ensureLeaf(layout.pki, 'admin', ca, { ...user, usages: ['client'] }, env);
+  await writeKubeconfig(layout.adminKubeconfig, settings, ca.certificate, admin, user.commonName);
+  return { ca, serviceAccountKey: await signingKey(layout) };
+}
+
+/** A node's own: the kubelet's serving certificate, which is returned, and its kubeconfig. */
+export async function ensureNodePki(
+  layout: Layout,
+  settings: Settings,
+  ca: KeyedCertificate,
+  env: Environment,
+): Promise<KeyedCertificate> {
+  const user = { commonName: `system:node:${settings.nodeName}`, organizations: ['system:nodes'] };
+  const client = await ensureLeaf(layout.pki, 'node', ca, { ...user, usages: ['client'] }, env);
+  await writeKubeconfig(layout.agent.kubeconfig, settings, ca.certificate, client, user.commonName);
+  const sans = [settings.nodeName, settings.advertiseAddress, 'localhost', '127.0.0.1'];
+  return ensureLeaf(layout.pki, 'kubelet', ca, { ...user, sans, usages: ['server'] }, env);
+}
+
+/**
+ * What an agent needs. A worker of several hosts has no CA's key: its certificates were given to it, and are renewed when
+ * it is started again.
+ */
+export async function agentPki(layout: Layout, settings: Settings, env: Environment): Promise<AgentPki> {
+  if (!settings.apiServers) return ensurePki(layout, settings, env);
+  const read = (file: string): Promise<string> => readFile(join(layout.pki, file), 'utf8');
+  const kubeletServer = { certificate: await read('kubelet.crt'), key: await read('kubelet.key') };
+  return { ca: { certificate: await read('ca.crt') }, kubeletServer };
+}
+
+/** A certificate authority in `directory`: NAME.crt and NAME.key, made when they are missing. */
+export function ensureCa(
+  directory: string,
+  name: string,
+  commonName: string,
+  env: Environment,
+): Promise<KeyedCertificate> {
+  const nowMs = env.clock.now();
+  return keyed(directory, name, {
+    good: (certificate) => remainingMs(certificate, nowMs) > 0,
+    make: () => createCa({ commonName, nowMs, validityMs: CA_VALIDITY_MS, random: env.random }),
+  });
+}
+
+/** A certificate in `directory`, made anew when it is missing, runs out, is another CA's, or lacks a name. */
+export function ensureLeaf(
+  directory: string,
+  name: string,
+  ca: KeyedCertificate,
+  request: CertificateRequest,
+  env: Environment,
+): Promise<KeyedCertificate> {
+  const nowMs = env.clock.now();
+  return keyed(directory, name, {
+    good: (certificate) => isGood(certificate, ca, request.sans ?? [], nowMs),
+    make: () => issue(ca, { ...request, nowMs, validityMs: LEAF_VALIDITY_MS, random: env.random }),
+  });
 }
 
 /** Every name that clients may reach the API server by. */
@@ -84,21 +132,22 @@ function serverNames(settings: Settings): readonly string[] {
     '127.0.0.1',
     settings.advertiseAddress,
     `${a}.${b}.${c}.1`,
+    ...apiServersOf(settings).map((url) => new URL(url).hostname),
   ];
 }
 
 async function writeKubeconfig(
   file: string,
   settings: Settings,
-  ca: KeyedCertificate,
+  ca: string,
   client: KeyedCertificate,
   user: string,
 ): Promise<void> {
   const config = makeKubeconfig({
     name: settings.name,
     user: user === 'kubernetes-admin' ? `${settings.name}-admin` : user,
-    server: `https://${settings.advertiseAddress}:${settings.port}`,
-    ca: ca.certificate,
+    server: apiServersOf(settings)[0]!,
+    ca,
     certificate: client.certificate,
     key: client.key,
   });
@@ -106,12 +155,12 @@ async function writeKubeconfig(
 }
 
 async function keyed(
-  layout: Layout,
+  directory: string,
   name: string,
   how: { good: (certificate: X509Certificate) => boolean; make: () => KeyedCertificate },
 ): Promise<KeyedCertificate> {
-  const certificateFile = join(layout.pki, `${name}.crt`);
-  const keyFile = join(layout.pki, `${name}.key`);
+  const certificateFile = join(directory, `${name}.crt`);
+  const keyFile = join(directory, `${name}.key`);
   const certificate = await readIfThere(certificateFile);
   const key = await readIfThere(keyFile);
   if (certificate && key) {
@@ -134,7 +183,7 @@ function remainingMs(certificate: X509Certificate, nowMs: number): number {
   return Date.parse(certificate.validTo) - nowMs;
 }
 
-async function signingKey(layout: Layout): Promise<string> {
+async function signingKey(layout: Pick<Layout, 'pki'>): Promise<string> {
   const file = join(layout.pki, 'sa.key');
   const existing = await readIfThere(file);
   if (existing) return existing;

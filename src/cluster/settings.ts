@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Topology } from './ha/topology.ts';
 import type { ProfileName } from './profiles.ts';
 
 /** What a cluster was started with. Written once by `up`; every process of the cluster reads it. */
@@ -20,6 +21,19 @@ export interface Settings {
   readonly clusterDomain: string;
   readonly bridge: string;
   readonly profile: ProfileName;
+  /** The hosts of a highly available cluster. */
+  readonly topology?: Topology;
+  /** On such a host: where clients reach the API, other than by `advertiseAddress` and `port`: URLs. */
+  readonly apiServers?: readonly string[];
+  /** On a control plane of such a cluster: the members of etcd, as URLs. */
+  readonly etcdServers?: readonly string[];
+  /** This node runs a control plane: pods that do not tolerate it go elsewhere. */
+  readonly controlPlane?: boolean;
+}
+
+/** Where clients reach the API server: one URL, or one of each server. */
+export function apiServersOf(settings: Settings): readonly string[] {
+  return settings.apiServers ?? [`https://${settings.advertiseAddress}:${settings.port}`];
 }
 
 export const DEFAULTS = {

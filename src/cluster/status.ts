@@ -1,21 +1,15 @@
 // What runs, and whether it is well: asked of the processes and of the API, never remembered.
 
-import type { Node } from '../api/generated/types.ts';
 import { Tables } from '../api/tables.ts';
 import { httpsClient } from '../client/https.ts';
 import { accessFrom, readKubeconfig } from '../client/kubeconfig.ts';
-import { isConditionTrue } from '../machinery/meta.ts';
+import { type HaStatus, haStatus } from './ha/status.ts';
 import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
-import { readSettings, type Settings } from './settings.ts';
+import { type NodeStatus, nodeStatus } from './node-status.ts';
+import { apiServersOf, readSettings, type Settings } from './settings.ts';
 import { type Supervised, supervised } from './supervise.ts';
 import { componentsOf } from './up.ts';
-
-export interface NodeStatus {
-  readonly name: string;
-  readonly ready: boolean;
-  readonly reason: string;
-}
 
 export interface ClusterStatus {
   readonly name: string;
@@ -29,6 +23,8 @@ export interface ClusterStatus {
   readonly pods: number | undefined;
   /** What is not well, in words. */
   readonly problems: readonly string[];
+  /** Of a cluster of several hosts. */
+  readonly ha?: HaStatus;
 }
 
 const ASK_TIMEOUT_MS = 3000;
@@ -48,12 +44,19 @@ export async function clusterStatus(host: Host, layout: Layout, signal: AbortSig
       problems,
     };
   }
+  if (settings.topology) {
+    const ha = await haStatus({ layout, env: host.env }, settings.topology, signal);
+    const { problems, nodes = [], pods } = ha;
+    const server = apiServersOf(settings)[0]!;
+    const ready = problems.length === 0;
+    return { name: layout.name, exists: true, ready, server, components: [], nodes, pods, problems, ha };
+  }
   const components = await Promise.all(componentsOf(settings).map(({ name }) => supervised(layout, name)));
   const problems = components.filter((c) => c.process === undefined).map((c) => `${c.component} does not run`);
   const asked =
     problems.length === 0 ? await ask(host, layout, settings, signal) : { nodes: [], pods: undefined, problems: [] };
   problems.push(...asked.problems);
-  const server = `https://${settings.advertiseAddress}:${settings.port}`;
+  const server = apiServersOf(settings)[0]!;
   const { nodes, pods } = asked;
   return { name: layout.name, exists: true, ready: problems.length === 0, server, components, nodes, pods, problems };
 }
@@ -83,13 +86,4 @@ async function ask(host: Host, layout: Layout, settings: Settings, signal: Abort
   } finally {
     client.close();
   }
-}
-
-function nodeStatus(node: Node): NodeStatus {
-  const condition = node.status?.conditions?.find((c) => c.type === 'Ready');
-  return {
-    name: node.metadata.name,
-    ready: isConditionTrue(node.status?.conditions, 'Ready'),
-    reason: condition?.message ?? condition?.reason ?? 'it has not reported yet',
-  };
 }

@@ -4,6 +4,8 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { sleep } from '../lib/clock.ts';
+import { Hosts } from './ha/hosts.ts';
+import { freshHaSettings, type HaRequest, mergedHa, startHosts } from './ha/up.ts';
 import { type Host, Progress } from './host.ts';
 import { mergeIntoUserKubeconfig, userKubeconfigPath } from './kubeconfig-file.ts';
 import type { Layout } from './layout.ts';
@@ -24,6 +26,8 @@ export interface UpRequest {
   readonly split?: boolean | undefined;
   readonly simulatedNodes?: number | undefined;
   readonly profile?: ProfileName | undefined;
+  /** Several hosts. */
+  readonly ha?: Pick<HaRequest, 'controlPlanes' | 'workers' | 'keepalived' | 'network'> | undefined;
 }
 
 export interface UpResult {
@@ -51,6 +55,7 @@ export async function up(
 ): Promise<UpResult> {
   const progress = new Progress(host, quiet);
   const before = await readSettings(layout.settings);
+  if (request.ha || before?.topology) return upHosts(host, layout, { ...request, before }, progress, signal);
   const settings = before ? merged(before, request) : await freshSettings(host, layout.name, request, progress);
   const components = componentsOf(settings);
   const running = await Promise.all(components.map(({ name }) => supervised(layout, name)));
@@ -63,9 +68,42 @@ export async function up(
   );
   if (!alive) await start(host, layout, settings, progress, signal);
   const status = await progress.step('waiting until it is ready', () => untilReady(host, layout, signal));
+  return finished(host, layout, status, alive);
+}
+
+async function finished(host: Host, layout: Layout, status: ClusterStatus, alreadyRunning: boolean): Promise<UpResult> {
   const kubeconfig = userKubeconfigPath(host.environment);
   await mergeIntoUserKubeconfig(kubeconfig, await readFile(layout.adminKubeconfig, 'utf8'));
-  return { status, kubeconfig: layout.adminKubeconfig, context: layout.name, alreadyRunning: alive };
+  return { status, kubeconfig: layout.adminKubeconfig, context: layout.name, alreadyRunning };
+}
+
+/** The same for several hosts: each that is off is switched on. */
+async function upHosts(
+  host: Host,
+  layout: Layout,
+  request: UpRequest & { readonly before: Settings | undefined },
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<UpResult> {
+  if (host.platform !== 'linux' || !host.isRoot) throw new Error('several hosts on one machine need Linux and root');
+  const wanted = { ...request.ha, profile: request.profile };
+  const { before } = request;
+  const settings = before ? mergedHa(before, wanted) : await freshHaSettings(layout.name, wanted);
+  const topology = settings.topology!;
+  const hosts = before ? await new Hosts({ layout, env: host.env }).hosts() : [];
+  if (before && hosts.some((one) => one.isOn) && !isDeepEqual(before, settings)) {
+    throw new Error(`cluster "${layout.name}" runs with other settings; "tsukube down --keep-data" first`);
+  }
+  const alive = hosts.length > 0 && hosts.every((one) => one.isOn && one.isPlugged);
+  progress.say(
+    alive ? `Cluster "${layout.name}" runs already.` : `Starting cluster "${layout.name}" in ${layout.root}`,
+  );
+  if (!alive) {
+    const plan = { layout, settings, topology, env: host.env, program: host.program };
+    await startHosts(plan, progress, signal);
+  }
+  const status = await progress.step('waiting until it is ready', () => untilReady(host, layout, signal));
+  return finished(host, layout, status, alive);
 }
 
 async function start(
@@ -158,9 +196,13 @@ async function untilReady(host: Host, layout: Layout, signal: AbortSignal): Prom
   for (;;) {
     const status = await clusterStatus(host, layout, signal);
     if (status.ready) return status;
+    // Of several hosts, each guards its own processes.
     const dead = status.components.find((c) => c.supervisor === undefined);
     if (dead || clock.monotonic() > endMs) {
-      const log = join(layout.logs, `${dead?.component ?? 'server'}.log`);
+      const log = join(
+        status.ha ? join(layout.root, 'hosts', 'cp-1', 'logs') : layout.logs,
+        `${dead?.component ?? 'server'}.log`,
+      );
       const what = dead ? `${dead.component} does not start` : `not ready within ${READY_WITHIN_MS / 1000} s`;
       throw new Error(`${what}: ${status.problems.join('; ')}. ${log} ends with:\n${await tailOf(log)}`);
     }

@@ -1,28 +1,36 @@
 // HAProxy in front of the API servers, and keepalived for the address that clients use. Pure.
+import type { Profile } from '../profiles.ts';
 import { API_PORT, HAPROXY_MONITOR_PORT, type HostSpec, SERVER_PORT } from './topology.ts';
 
 export interface HaproxyOptions {
   readonly servers: readonly Pick<HostSpec, 'name' | 'address'>[];
   /** What signed the servers' certificates. */
   readonly caFile: string;
+  readonly timings: Profile['haproxy'];
   /** Where it runs as once its ports are open; absent: as it was started. */
   readonly user?: string;
 }
+
+/** Who lives is asked for only when nobody is ready: so much less often. */
+const LIVE_CHECK_FACTOR = 5;
 
 /**
  * Connections go to the server with the fewest. A server that is ready is preferred; when none is (etcd has no quorum),
  * those that live answer what can be read from their caches. A server is dropped at its first refused connection, or at
  * its second failed check, and its connections with it.
  */
-export function haproxyConfig({ servers, caFile, user }: HaproxyOptions): string {
-  const backend = (name: string, path: string, observe: string): string => `
+export function haproxyConfig({ servers, caFile, timings, user }: HaproxyOptions): string {
+  const { checkIntervalMs, fastCheckIntervalMs, fall, rise } = timings;
+  const checks = (factor: number): string =>
+    `inter ${checkIntervalMs * factor}ms fastinter ${fastCheckIntervalMs}ms fall ${fall} rise ${rise}`;
+  const backend = (name: string, path: string, checked: string): string => `
 backend ${name}
   balance leastconn
   option httpchk GET ${path}
   http-check expect status 200
   option redispatch 1
   retries 3
-  default-server check check-ssl ca-file ${caFile} verify required inter 500ms fastinter 200ms fall 2 rise 2 on-marked-down shutdown-sessions${observe}
+  default-server check check-ssl ca-file ${caFile} verify required ${checked} on-marked-down shutdown-sessions
 ${servers.map((s) => `  server ${s.name} ${s.address}:${SERVER_PORT} verifyhost ${s.name}`).join('\n')}
 `;
   return `global
@@ -31,8 +39,8 @@ ${servers.map((s) => `  server ${s.name} ${s.address}:${SERVER_PORT} verifyhost 
 
 defaults
   mode tcp
-  timeout connect 1s
-  timeout check 1s
+  timeout connect ${timings.connectTimeoutMs}ms
+  timeout check ${timings.checkTimeoutMs}ms
   timeout client 1h
   timeout server 1h
   option clitcpka
@@ -42,7 +50,7 @@ frontend api
   bind :${API_PORT}
   use_backend live if { nbsrv(ready) eq 0 }
   default_backend ready
-${backend('ready', '/readyz', ' observe layer4 error-limit 1 on-error mark-down')}${backend('live', '/livez', '')}
+${backend('ready', '/readyz', `${checks(1)} observe layer4 error-limit 1 on-error mark-down`)}${backend('live', '/livez', checks(LIVE_CHECK_FACTOR))}
 frontend monitor
   mode http
   bind 127.0.0.1:${HAPROXY_MONITOR_PORT}
@@ -57,18 +65,18 @@ export interface KeepalivedOptions {
   /** All control planes, in an order that is the same on each of them. */
   readonly all: readonly Pick<HostSpec, 'name' | 'address'>[];
   readonly virtualAddress: string;
-  readonly profile: 'default' | 'fast';
+  readonly timings: Profile['keepalived'];
 }
 
-/** Three lost announcements and a little more, and another host takes the address. */
-const ANNOUNCE_SECONDS = { default: 1, fast: 0.2 } as const;
 const ROUTER_ID = 51;
 const LOWEST_PRIORITY = 100;
 
 /** All begin as backups, and who has the address keeps it as long as it can: nothing moves because a host came back. */
-export function keepalivedConfig({ host, all, virtualAddress, profile }: KeepalivedOptions): string {
+export function keepalivedConfig({ host, all, virtualAddress, timings }: KeepalivedOptions): string {
   const others = all.filter(({ name }) => name !== host.name);
   const priority = LOWEST_PRIORITY + all.length - all.findIndex(({ name }) => name === host.name);
+  // keepalived runs scripts at whole seconds only.
+  const seconds = Math.max(1, Math.round(timings.checkIntervalMs / 1000));
   return `global_defs {
   router_id ${host.name}
   script_user root
@@ -80,10 +88,10 @@ export function keepalivedConfig({ host, all, virtualAddress, profile }: Keepali
 
 vrrp_script balancer {
   script "/bin/busybox wget -q -O /dev/null http://127.0.0.1:${HAPROXY_MONITOR_PORT}/ok"
-  interval 1
-  timeout 1
-  fall 2
-  rise 1
+  interval ${seconds}
+  timeout ${seconds}
+  fall ${timings.fall}
+  rise ${timings.rise}
 }
 
 vrrp_instance api {
@@ -92,7 +100,7 @@ vrrp_instance api {
   interface eth0
   virtual_router_id ${ROUTER_ID}
   priority ${priority}
-  advert_int ${ANNOUNCE_SECONDS[profile]}
+  advert_int ${timings.advertisementMs / 1000}
   unicast_src_ip ${host.address}
   unicast_peer {
 ${others.map(({ address }) => `    ${address}`).join('\n')}

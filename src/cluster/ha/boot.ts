@@ -35,7 +35,7 @@ start() {
   set -- $(cat "$dir/units/$unit")
   set +f
   unset IFS
-  setsid /bin/sh "$dir/../../run/supervise.sh" "$dir/run/$unit.pid" "$@" >>"$dir/logs/$unit.log" 2>&1 &
+  setsid /bin/sh "\${dir%/hosts/*}/run/supervise.sh" "$dir/run/$unit.pid" "$@" >>"$dir/logs/$unit.log" 2>&1 &
   echo $! >"$dir/run/$unit.supervisor.pid"
 }
 

@@ -1,5 +1,6 @@
 // How a host's etcd member is started. Pure.
 import { join } from 'node:path';
+import type { Profile } from '../profiles.ts';
 import { ETCD_CLIENT_PORT, ETCD_PEER_PORT } from './topology.ts';
 
 export interface EtcdMemberOptions {
@@ -13,14 +14,9 @@ export interface EtcdMemberOptions {
   readonly members: readonly string[];
   /** A member that joins others. */
   readonly joins: boolean;
-  readonly profile: 'default' | 'fast';
+  readonly timings: Pick<Profile['etcd'], 'heartbeatMs' | 'electionMs'>;
 }
 
-/**
- * Milliseconds. etcd's own are 100 and 1000. A lost leader is replaced after one to two election times; half of etcd's is
- * still ten round trips and a slow sync of a busy disk.
- */
-const TIMINGS = { default: { heartbeat: 100, election: 1000 }, fast: { heartbeat: 50, election: 500 } } as const;
 const QUOTA_BYTES = 8 * 2 ** 30;
 /** Entries kept in memory for members that lag; more of them costs memory, fewer a snapshot over the network. */
 const SNAPSHOT_COUNT = 10_000;
@@ -30,8 +26,7 @@ export function peerUrl(name: string): string {
 }
 
 export function etcdCommand(options: EtcdMemberOptions): readonly string[] {
-  const { name, address, pkiDir } = options;
-  const { heartbeat, election } = TIMINGS[options.profile];
+  const { name, address, pkiDir, timings } = options;
   const flags: Readonly<Record<string, string>> = {
     name,
     'data-dir': options.dataDir,
@@ -50,8 +45,8 @@ export function etcdCommand(options: EtcdMemberOptions): readonly string[] {
     'peer-trusted-ca-file': join(pkiDir, 'ca.crt'),
     'peer-cert-file': join(pkiDir, 'peer.crt'),
     'peer-key-file': join(pkiDir, 'peer.key'),
-    'heartbeat-interval': String(heartbeat),
-    'election-timeout': String(election),
+    'heartbeat-interval': String(timings.heartbeatMs),
+    'election-timeout': String(timings.electionMs),
     // A member that was cut off must not depose the leader when it comes back.
     'pre-vote': 'true',
     'quota-backend-bytes': String(QUOTA_BYTES),

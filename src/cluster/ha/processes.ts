@@ -47,7 +47,7 @@ async function readProcess(pid: number): Promise<ProcessInfo | undefined> {
     const parent = Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1]);
     return { pid, innerPid: Number(inner), parent, command: commandLine.split('\0').slice(0, -1) };
   } catch (error) {
-    if (isGone(error)) return undefined;
+    if (isHidden(error)) return undefined;
     throw error;
   }
 }
@@ -56,11 +56,12 @@ async function namespaceOf(pid: number): Promise<string | undefined> {
   try {
     return await readlink(`/proc/${pid}/ns/pid`);
   } catch (error) {
-    if (isGone(error)) return undefined;
+    if (isHidden(error)) return undefined;
     throw error;
   }
 }
 
-function isGone(error: unknown): boolean {
-  return ['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '');
+function isHidden(error: unknown): boolean {
+  // Some machines' first process may not be looked at.
+  return ['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -35,7 +35,8 @@ export async function switchProcess({ layout }: Pick<SwitchPlace, 'layout'>): Pr
 /** Commands in the switch's network namespace. Throws when the cluster's network is not there. */
 export async function onSwitch(place: Pick<SwitchPlace, 'layout'>): Promise<RunCommand> {
   const pid = await switchProcess(place);
-  if (pid === undefined) throw new Error(`the network of cluster "${place.layout.name}" is not there; run "tsukube up"`);
+  if (pid === undefined)
+    throw new Error(`the network of cluster "${place.layout.name}" is not there; run "tsukube up"`);
   return inNetworkNamespace(`/proc/${pid}/ns/net`);
 }
 
@@ -124,12 +125,7 @@ export async function removeSwitch(place: SwitchPlace, topology: Topology, signa
 }
 
 /** Plugs a new cable from the host's eth0 into the switch. `init` is the host's first process. */
-export async function connectHost(
-  run: RunCommand,
-  topology: Topology,
-  host: HostSpec,
-  init: number,
-): Promise<void> {
+export async function connectHost(run: RunCommand, topology: Topology, host: HostSpec, init: number): Promise<void> {
   const inHost = inNetworkNamespace(`/proc/${init}/ns/net`);
   // A port that the last power-off has not taken away yet.
   await run(['ip', 'link', 'del', host.name]);

@@ -135,7 +135,8 @@ export function freeNetwork(routes: readonly string[]): string {
   const used = routes.filter((route) => /^\d/.test(route)).map(rangeOf);
   for (let third = 0; third < 256; third++) {
     const candidate = rangeOf(`172.30.${third}.0/24`);
-    if (used.every(({ first, last }) => last < candidate.first || first > candidate.last)) return `172.30.${third}.0/24`;
+    if (used.every(({ first, last }) => last < candidate.first || first > candidate.last))
+      return `172.30.${third}.0/24`;
   }
   throw new Error('every network of 172.30.0.0/16 is in use on this machine; choose one with --network');
 }
