@@ -536,6 +536,13 @@ test('a leader’s guards are checked, and only terms can be guarded by', async 
   const guarded = (value: string) =>
     http2('POST', CONFIG_MAPS, { body: configMap('guarded'), headers: { 'tsukube-guards': value } });
   assert.equal((await guarded(`${encodeURIComponent('/registry/secrets/x/y')}=0`)).status, 400);
+  const held = `${encodeURIComponent('/registry/leases/kube-system/term')}=0`;
+  const headers = { 'impersonate-user': 'jane', 'tsukube-guards': held };
+  const stranger = await http2('GET', CONFIG_MAPS, { headers });
+  assert.deepEqual(
+    [stranger.status, stranger.json.message],
+    [403, 'only components of the control plane may send tsukube-guards'],
+  );
   assert.equal((await guarded(`${encodeURIComponent('/registry/leases/kube-system/term')}=7`)).status, 409);
   assert.equal((await guarded(`${encodeURIComponent('/registry/leases/kube-system/term')}=0`)).status, 201);
 });

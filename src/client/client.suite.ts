@@ -141,6 +141,48 @@ export function clientSuite(transport: string, connect: () => Promise<Connected>
       );
     });
 
+    it('every verb of a fenced client is refused once the term is rewritten, and none before', async () => {
+      const leases = client.resource('leases.coordination.k8s.io');
+      const term = { namespace: 'kube-system', name: 'boss.term' };
+      const written = await leases.create({ metadata: term, spec: { holderIdentity: 'old' } });
+      const revision = Number(written.metadata.resourceVersion);
+      const fenced = client.fenced([{ key: '/registry/leases/kube-system/boss.term', revision }]);
+      await client.resource('nodes').create({ metadata: { name: 'fence' }, spec: {} });
+      await client
+        .resource('serviceaccounts')
+        .create({ metadata: at('default') })
+        .catch(() => undefined);
+      const spec = { containers: [{ name: 'c', image: 'i' }] };
+      const writes = async (round: string): Promise<{ [verb: string]: () => Promise<unknown> }> => {
+        for (const name of ['update', 'patch', 'delete', 'all']) await make(`${name}-${round}`);
+        await client.resource('pods').create({ metadata: at(`bind-${round}`), spec });
+        const fencedMaps = fenced.resource('configmaps');
+        const update = draft(await maps().get(at(`update-${round}`)));
+        update.data = { k: 'changed' };
+        const labelSelector = `of=all-${round}`;
+        const target = { kind: 'Node', name: 'fence' };
+        const patch = { type: 'merge', body: { data: { k: 'changed' } } } as const;
+        const status = { type: 'strategic', body: { status: { message: round } } } as const;
+        return {
+          create: () => fencedMaps.create({ metadata: at(`create-${round}`) }),
+          update: () => fencedMaps.update(update),
+          patch: () => fencedMaps.patch(at(`patch-${round}`), patch),
+          status: () => fenced.resource('pods').patch(at(`bind-${round}`), status, { subresource: 'status' }),
+          delete: () => fencedMaps.delete(at(`delete-${round}`)),
+          deleteCollection: () => fencedMaps.deleteCollection({ namespace: NAMESPACE, labelSelector }),
+          bind: () => fenced.resource('pods').createOn(at(`bind-${round}`), 'binding', { target }),
+          evict: () =>
+            fenced.resource('pods').createOn(at(`bind-${round}`), 'eviction', { metadata: at(`bind-${round}`) }),
+        };
+      };
+      for (const write of Object.values(await writes('held'))) await write();
+      const late = await writes('lost');
+      await leases.update({ ...written, spec: { holderIdentity: 'new' } });
+      for (const [verb, write] of Object.entries(late)) {
+        await assert.rejects(write(), refused('Conflict'), verb);
+      }
+    });
+
     it('does not begin a watch whose signal has aborted', async () => {
       const stop = new AbortController();
       stop.abort(new Error('before it began'));

@@ -56,8 +56,7 @@ export function decideElection(seen: Observation, me: Candidate, now: { nowMs: n
   const { spec } = seen.lease;
   const holder = spec.holderIdentity ?? '';
   const held = holder === me.identity;
-  const validUntilMs = seen.sinceMs + leaseMs(spec, me);
-  if (holder !== '' && !held && validUntilMs > now.nowMs) return { kind: 'wait', holder };
+  if (leaseLeftMs(seen, me, now.nowMs) > 0) return { kind: 'wait', holder };
   const transitions = spec.leaseTransitions ?? 0;
   return {
     kind: 'update',
@@ -79,6 +78,13 @@ function leaseMs(spec: LeaseSpec, me: Candidate): number {
   const writtenMs = (spec.leaseDurationSeconds ?? 0) * 1000;
   const ownMs = Math.max(1, Math.floor(me.leaseDurationMs / 1000)) * 1000;
   return writtenMs === ownMs ? me.leaseDurationMs : writtenMs;
+}
+
+/** How long until the lease, as seen, runs out for this candidate; 0 or less: it may be taken. */
+export function leaseLeftMs(seen: Observation, me: Candidate, nowMs: number): number {
+  const holder = seen.lease?.spec.holderIdentity ?? '';
+  if (!seen.lease || holder === '' || holder === me.identity) return 0;
+  return seen.sinceMs + leaseMs(seen.lease.spec, me) - nowMs;
 }
 
 /** The Lease as a leader leaves it: held by nobody, takeable at once. */

@@ -88,6 +88,11 @@ class Candidate {
   }
 }
 
+async function* brokenWatch(): AsyncGenerator<never> {
+  yield* [];
+  throw new Error('cut off');
+}
+
 /** A client that can be cut off. */
 function breakable(client: Client, cut: { now: boolean }): Client {
   return {
@@ -97,9 +102,9 @@ function breakable(client: Client, cut: { now: boolean }): Client {
       return new Proxy(real, {
         get: (target, property) => {
           const value = Reflect.get(target, property);
-          return typeof value !== 'function'
-            ? value
-            : (...args: unknown[]) => (cut.now ? Promise.reject(new Error('cut off')) : value.apply(target, args));
+          if (typeof value !== 'function') return value;
+          const refuse = () => (property === 'watch' ? brokenWatch() : Promise.reject(new Error('cut off')));
+          return (...args: unknown[]) => (cut.now ? refuse() : value.apply(target, args));
         },
       });
     }) as Client['resource'],
@@ -127,7 +132,7 @@ describe('leader election', () => {
   const current = () =>
     cluster.client.resource('leases.coordination.k8s.io').get({ namespace: 'kube-system', name: 'boss' });
 
-  it('one leads, renews, and gives the lease back when it stops; the other follows within the retry period', async () => {
+  it('one leads, renews, and gives the lease back when it stops; the other follows at once', async () => {
     const a = candidate('a');
     await cluster.pass(0);
     const b = candidate('b');
@@ -137,10 +142,70 @@ describe('leader election', () => {
     a.stop.abort();
     await cluster.pass(0);
     await a.done;
-    assert.equal((await current()).spec.holderIdentity, '');
-    await cluster.pass(DEFAULT_ELECTION.retryPeriodMs * 2.2);
+    await cluster.pass(0);
     assert.deepEqual([a.leading, b.leading], [false, true]);
     assert.equal((await current()).spec.leaseTransitions, 1);
+    b.stop.abort();
+    await cluster.pass(0);
+    await b.done;
+    assert.equal((await current()).spec.holderIdentity, '');
+  });
+
+  it('a leader that is gone is followed when its last renewal has run out, and not a retry period later', async () => {
+    const cut = { now: false };
+    const a = candidate('a', breakable(cluster.client, cut));
+    await cluster.pass(0);
+    const b = candidate('b');
+    await cluster.pass(60_000);
+    // Gone without a word: nothing that it still does reaches the API.
+    cut.now = true;
+    const renewedMs = Date.parse((await current()).spec.renewTime!);
+    await cluster.pass(renewedMs + DEFAULT_ELECTION.leaseDurationMs - cluster.clock.now() - 1);
+    assert.equal(b.leading, false);
+    await cluster.pass(DEFAULT_ELECTION.retryPeriodMs / 10);
+    assert.equal(b.leading, true);
+    assert.equal(a.leading, false);
+  });
+
+  it('a renewal that hangs does not keep a leader in office beyond the renew deadline', async () => {
+    const held = { now: false };
+    const never = new Promise<never>(() => undefined);
+    const client: Client = {
+      ...cluster.client,
+      resource: ((key: 'leases.coordination.k8s.io') => {
+        const real = cluster.client.resource(key);
+        // Heeds no signal: what a stalled disk or a stopped peer does to a call.
+        return {
+          ...real,
+          get: real.get.bind(real),
+          watch: brokenWatch,
+          update: (...of: Parameters<typeof real.update>) => (held.now ? never : real.update(...of)),
+          create: real.create.bind(real),
+        };
+      }) as Client['resource'],
+    };
+    const a = candidate('a', client);
+    await cluster.pass(4_000);
+    assert.equal(a.leading, true);
+    held.now = true;
+    await cluster.pass(DEFAULT_ELECTION.renewDeadlineMs - DEFAULT_ELECTION.retryPeriodMs - 1);
+    assert.equal(a.leading, true);
+    await cluster.pass(DEFAULT_ELECTION.retryPeriodMs + 2);
+    assert.equal(a.leading, false);
+    assert.ok(a.why instanceof LeaseLostError);
+    held.now = false;
+  });
+
+  it('the wall clock may jump: only the monotonic one decides', async () => {
+    const a = candidate('a');
+    await cluster.pass(0);
+    const b = candidate('b');
+    await cluster.pass(10_000);
+    cluster.clock.setWall(cluster.clock.now() + 86_400_000);
+    await cluster.pass(10_000);
+    cluster.clock.setWall(cluster.clock.now() - 2 * 86_400_000);
+    await cluster.pass(30_000);
+    assert.deepEqual([a.leading, b.leading, a.terms], [true, false, 1]);
   });
 
   it('a leader that cannot renew stops after the renew deadline, before another can lead', async () => {

@@ -1,16 +1,18 @@
 // Leading under a Lease: acquire, lead while it is renewed, stop and drain when it is lost, give it back at the end.
 import { Gauge, type Registry } from 'prom-client';
 import type { Lease } from '../api/generated/types.ts';
-import { isAbort } from '../lib/abort.ts';
+import { abortable, isAbort } from '../lib/abort.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import { isReason } from '../machinery/status.ts';
-import type { Client, ResourceClient } from './contract.ts';
+import type { Guard } from '../store/contract.ts';
+import type { Client, ResourceClient, WatchEvent } from './contract.ts';
 import {
   type Candidate,
   DEFAULT_ELECTION,
   decideElection,
   type ElectionTimings,
+  leaseLeftMs,
   NOTHING_OBSERVED,
   type Observation,
   observe,
@@ -36,9 +38,10 @@ export interface LeaderElectionOptions {
   readonly events?: EventRecorder;
   /**
    * The leading work. Its signal aborts as soon as the lease is lost; it must end then, and nobody is elected anew in this
-   * process before it has. When it ends by itself the lease is given back.
+   * process before it has. When it ends by itself the lease is given back. `client` acts as the elector's; for work done as
+   * somebody else `guards` are to be carried (Client.fenced): empty unless fenced.
    */
-  readonly lead: (client: Client, signal: AbortSignal) => Promise<void>;
+  readonly lead: (client: Client, signal: AbortSignal, guards: readonly Guard[]) => Promise<void>;
   /** Hears of every new holder ("" when released). */
   readonly onLeader?: (identity: string) => void;
 }
@@ -81,7 +84,11 @@ class Elector {
   /** Between acquire and the end of the work. */
   #leading = false;
   #reported = '';
-  /** When the last renewal that succeeded was begun. */
+  /** Ends the wait of a candidate. */
+  #released: (() => void) | undefined;
+  /** The Lease was given back since the last try. */
+  #free = false;
+  /** When the last renewal that succeeded was begun, in monotonic time. */
   #renewedMs = 0;
 
   constructor(options: LeaderElectionOptions) {
@@ -98,15 +105,67 @@ class Elector {
 
   /** Resolves when this process holds the Lease (and its term, when fenced). */
   async acquire(signal: AbortSignal): Promise<void> {
-    const { clock, random } = this.#env;
-    for (;;) {
-      if (await this.#tryOnce(signal)) break;
-      await sleep(clock, this.#timings.retryPeriodMs * (1 + JITTER * random.next()), signal);
+    const standing = new AbortController();
+    const following = this.#follow(AbortSignal.any([signal, standing.signal]));
+    try {
+      while (!(await this.#tryOnce(signal))) await this.#waitForChance(signal);
+    } finally {
+      standing.abort();
+      await following;
     }
     this.#leading = true;
     this.#env.log.info('became leader', { identity: this.#me.identity });
     this.#report('became leader');
     this.#gauge.labels(this.#options.name).set(1);
+  }
+
+  /** Waits for the retry period with its jitter, and no longer than the lease that was seen last holds. */
+  async #waitForChance(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#env;
+    const retryMs = this.#timings.retryPeriodMs * (1 + JITTER * random.next());
+    const leftMs = leaseLeftMs(this.#seen, this.#me, clock.monotonic());
+    const released = new AbortController();
+    this.#released = () => released.abort();
+    if (this.#free) released.abort();
+    try {
+      const waitMs = leftMs > 0 ? Math.min(retryMs, leftMs + 1) : retryMs;
+      await sleep(clock, waitMs, AbortSignal.any([signal, released.signal]));
+    } catch (error) {
+      if (!released.signal.aborted || signal.aborted) throw error;
+    } finally {
+      this.#released = undefined;
+    }
+  }
+
+  /**
+   * Watches the Lease while standing: each renewal is timed from when it was made, and a Lease that is given back is taken at
+   * once. Polling goes on beside it: a watch that breaks or is not allowed costs time, nothing else.
+   */
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#env;
+    const { namespace, name } = this.#options;
+    const query = { namespace, fieldSelector: `metadata.name=${name}`, resourceVersion: '0' };
+    while (!signal.aborted) {
+      try {
+        for await (const batch of this.#leases.watch(query, signal)) for (const event of batch) this.#heard(event);
+      } catch (error) {
+        if (!signal.aborted) log.debug('cannot watch the lease', { error: String(error) });
+      }
+      await sleep(clock, this.#timings.retryPeriodMs, signal).catch(() => undefined);
+    }
+  }
+
+  #heard(event: WatchEvent<Lease>): void {
+    if (event.type === 'BOOKMARK') return;
+    const { object } = event;
+    // What was read in the meantime may be newer.
+    if (revisionOf(object) <= revisionOf(this.#seen.lease)) return;
+    const lease = event.type === 'DELETED' ? undefined : object;
+    this.#seen = observe(this.#seen, lease, this.#env.clock.monotonic());
+    this.#reportLeader();
+    if (lease?.spec.holderIdentity) return;
+    this.#free = true;
+    this.#released?.();
   }
 
   /** Leads until the work ends, the lease is lost (true) or the signal aborts. */
@@ -117,14 +176,15 @@ class Elector {
     else signal.addEventListener('abort', onAbort, { once: true });
     // The lease is renewed until the work has ended, also while it drains.
     const ended = new AbortController();
-    const client = this.#term ? this.#options.client.fenced([this.#term.guard()]) : this.#options.client;
+    const guards = this.#term ? [this.#term.guard()] : [];
+    const client = this.#term ? this.#options.client.fenced(guards) : this.#options.client;
     let lost = false;
     const renewing = this.#renew(ended.signal).then((stillHeld) => {
       lost = !stillHeld;
       if (lost) work.abort(new LeaseLostError(`lease ${this.#options.name} lost`));
     });
     try {
-      await this.#options.lead(client, work.signal);
+      await this.#options.lead(client, work.signal, guards);
     } catch (error) {
       if (!work.signal.aborted) throw error;
     } finally {
@@ -162,16 +222,20 @@ class Elector {
     return this.#term?.lost === true || this.#seen.lease?.spec.holderIdentity !== this.#me.identity;
   }
 
-  /** One try to acquire or renew, as client-go: the leader writes over what it last saw; on refusal it looks first. */
+  /** One try to acquire or renew, no longer than half the renew deadline and never beyond it. */
   async #tryOnce(signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#env;
+    const halfMs = this.#timings.renewDeadlineMs / 2;
+    const leftMs = this.#renewedMs + this.#timings.renewDeadlineMs - clock.monotonic();
     const timeout = new AbortController();
-    const timer = this.#env.clock.timer(this.#timings.renewDeadlineMs / 2, () => timeout.abort(new Error('timed out')));
+    const timer = clock.timer(this.#leading ? Math.max(1, Math.min(halfMs, leftMs)) : halfMs, () => {
+      timeout.abort(new Error('timed out'));
+    });
     const bounded = AbortSignal.any([signal, timeout.signal]);
+    this.#free = false;
     try {
-      if (this.#leading && (await this.#write(bounded))) return true;
-      // A lost term is not begun anew under work that carries the old one.
-      if (this.#leading && this.#term?.lost) return false;
-      return await this.#lookAndWrite(bounded);
+      // A call that does not heed its signal must not keep a leader in office.
+      return await abortable(this.#renewOrTake(bounded), bounded);
     } catch (error) {
       if (!signal.aborted) this.#env.log.warn('cannot acquire or renew', { error: String(error) });
       return false;
@@ -179,6 +243,14 @@ class Elector {
       timer.cancel();
       this.#reportLeader();
     }
+  }
+
+  /** As client-go: the leader writes over what it last saw; on refusal it looks first. */
+  async #renewOrTake(signal: AbortSignal): Promise<boolean> {
+    if (this.#leading && (await this.#write(signal))) return true;
+    // A lost term is not begun anew under work that carries the old one.
+    if (this.#leading && this.#term?.lost) return false;
+    return this.#lookAndWrite(signal);
   }
 
   async #lookAndWrite(signal: AbortSignal): Promise<boolean> {
@@ -189,6 +261,8 @@ class Elector {
     } catch (error) {
       if (!isReason(error, 'NotFound')) throw error;
     }
+    // A try that was given up must not change what later ones go by.
+    signal.throwIfAborted();
     this.#seen = observe(this.#seen, lease, this.#env.clock.monotonic());
     return this.#write(signal);
   }
@@ -208,12 +282,14 @@ class Elector {
         step.kind === 'create'
           ? await this.#leases.create({ metadata: { namespace, name }, spec: step.spec }, { signal })
           : await this.#leases.update({ ...step.lease, spec: step.spec }, { signal });
+      signal.throwIfAborted();
       this.#seen = observe(NOTHING_OBSERVED, lease, nowMs);
     } catch (error) {
       if (isReason(error, 'Conflict', 'AlreadyExists', 'NotFound')) return false;
       throw error;
     }
     if (this.#term && !(wasLeader ? await this.#term.holds(signal) : await this.#term.begin(signal))) return false;
+    signal.throwIfAborted();
     this.#renewedMs = nowMs;
     return true;
   }
@@ -247,6 +323,10 @@ class Elector {
     const subject = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name };
     events?.event(subject, 'Normal', 'LeaderElection', `${this.#me.identity} ${what}`);
   }
+}
+
+function revisionOf(lease: Lease | undefined): number {
+  return Number(lease?.metadata.resourceVersion ?? 0);
 }
 
 const gauges = new WeakMap<Registry, Gauge<'name'>>();

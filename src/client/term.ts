@@ -40,7 +40,9 @@ export class Term {
   async read(signal: AbortSignal): Promise<void> {
     this.#written = undefined;
     this.#lost = false;
-    this.#read = await this.#get(signal);
+    const read = await this.#get(signal);
+    signal.throwIfAborted();
+    this.#read = read;
   }
 
   /** To be called once the Lease is taken. False: another was quicker. */
@@ -55,11 +57,15 @@ export class Term {
       leaseTransitions: (this.#read?.spec.leaseTransitions ?? 0) + 1,
     };
     try {
-      this.#written = this.#read
+      const written = this.#read
         ? await this.#leases.update({ ...this.#read, spec }, { signal })
         : await this.#leases.create({ metadata: { namespace, name: this.#name }, spec }, { signal });
+      // A try that was given up says nothing about the term that a later one has begun.
+      signal.throwIfAborted();
+      this.#written = written;
       return true;
     } catch (error) {
+      signal.throwIfAborted();
       if (!isReason(error, 'Conflict', 'AlreadyExists', 'NotFound')) throw error;
       this.#lost = true;
       return false;
@@ -69,6 +75,7 @@ export class Term {
   /** Whether the term is still ours. */
   async holds(signal: AbortSignal): Promise<boolean> {
     const now = await this.#get(signal);
+    signal.throwIfAborted();
     const ours = this.#written?.metadata;
     this.#lost = !ours || now?.metadata.resourceVersion !== ours.resourceVersion;
     return !this.#lost;

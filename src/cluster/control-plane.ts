@@ -114,7 +114,6 @@ function leadControllers(
   const { env } = options;
   const { clientAs, apiServer, informers, manager } = parts;
   const log = env.log.child('controllers');
-  const events = recordEvents({ client: manager, env, component: 'kube-controller-manager' }, signal);
   return electLeader(
     {
       client: manager,
@@ -123,8 +122,11 @@ function leadControllers(
       name: 'kube-controller-manager',
       identity: options.identity,
       timings: profile.election,
-      events,
-      lead: async (_client, leading) => {
+      fenced: true,
+      events: recordEvents({ client: manager, env, component: 'kube-controller-manager' }, signal),
+      lead: async (fenced, leading, guards) => {
+        // What a deposed leader still has to report is refused like everything else that it does.
+        const events = recordEvents({ client: fenced, env, component: 'kube-controller-manager' }, leading);
         const controllers = [
           ...coreControllers({
             rootCa: apiServer.caCertificate,
@@ -137,7 +139,7 @@ function leadControllers(
           }),
           ...workloadControllers(),
         ];
-        const clientFor = (account: string): Client => clientAs(serviceAccount(account));
+        const clientFor = (account: string): Client => clientAs(serviceAccount(account)).fenced(guards);
         await runControllers(controllers, { informers, env: { ...env, log }, events, clientFor }, leading);
       },
     },
@@ -154,7 +156,6 @@ function leadScheduler(
 ): Promise<void> {
   const env = { ...options.env, log: options.env.log.child('scheduler') };
   const client = clientAs(systemUser('system:kube-scheduler'));
-  const events = recordEvents({ client, env, component: 'default-scheduler' }, signal);
   return electLeader(
     {
       client,
@@ -163,8 +164,10 @@ function leadScheduler(
       name: 'kube-scheduler',
       identity: options.identity,
       timings: profile.election,
-      events,
+      fenced: true,
+      events: recordEvents({ client, env, component: 'default-scheduler' }, signal),
       lead: async (fenced, leading) => {
+        const events = recordEvents({ client: fenced, env, component: 'default-scheduler' }, leading);
         const informers = makeInformers({ client: fenced, tables, env });
         await runScheduler({ client: fenced, informers, env, events }, {}, leading);
       },

@@ -35,6 +35,11 @@ export class FakeClock implements Clock {
     };
   }
 
+  /** Sets the wall clock, as an administrator or NTP does: monotonic time does not notice. */
+  setWall(wallMs: number): void {
+    this.#wallMs = wallMs - this.#elapsedMs;
+  }
+
   /** How many timers wait. */
   get pending(): number {
     return this.#timers.length;

@@ -112,7 +112,7 @@ const RULES: { readonly [role: string]: readonly string[] } = {
   'system:kube-controller-manager': [
     EVENTS,
     `create ${LEASES}`,
-    `get,update ${LEASES} =kube-controller-manager`,
+    `get,update ${LEASES} =kube-controller-manager,kube-controller-manager.term`,
     'create core secrets,serviceaccounts',
     'delete core secrets',
     'get core namespaces,secrets,serviceaccounts,configmaps',
@@ -124,7 +124,9 @@ const RULES: { readonly [role: string]: readonly string[] } = {
   'system:kube-scheduler': [
     EVENTS,
     `create ${LEASES}`,
-    `get,update ${LEASES} =kube-scheduler`,
+    `get,update ${LEASES} =kube-scheduler,kube-scheduler.term`,
+    // A released Lease is taken at once by those who watch it.
+    `watch ${LEASES} =kube-scheduler`,
     'read core nodes',
     'get,list,watch,delete core pods',
     'create core pods/binding,bindings',

@@ -26,7 +26,7 @@ export class ExchangeContext implements RequestContext {
     this.warn = (text) => response.warn(text);
     const userAgent = exchange.header('user-agent');
     if (userAgent !== undefined) this.userAgent = userAgent;
-    const guards = parseGuards(exchange.header(GUARDS_HEADER));
+    const guards = parseGuards(exchange.header(GUARDS_HEADER), user);
     if (guards) this.guards = guards;
   }
 
