@@ -6,8 +6,9 @@ import type { TypeRow } from '../../api/tables.ts';
 type Schema = { [key: string]: unknown };
 
 const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';
-const ABOUT_VERSION = 'The version of the schema that this object is written in.';
-const ABOUT_KIND = 'The kind of resource that this object is.';
+const ABOUT_VERSION = 'APIVersion defines the group and version of the schema that this object is written in.';
+const ABOUT_KIND = 'Kind is the kind of resource that this object stands for.';
+const ABOUT_METADATA = "Standard object's metadata.";
 
 /** The schema of a custom resource's type; `ref` makes a reference to another type. */
 export function publishedSchema(row: TypeRow, version: 2 | 3, ref: (type: string) => Schema): Schema {
@@ -24,7 +25,7 @@ export function publishedSchema(row: TypeRow, version: 2 | 3, ref: (type: string
       ...(schema.properties as Schema | undefined),
       apiVersion: { type: 'string', description: ABOUT_VERSION },
       kind: { type: 'string', description: ABOUT_KIND },
-      metadata: version === 3 ? { allOf: [ref(OBJECT_META)] } : ref(OBJECT_META),
+      metadata: { ...(version === 3 ? { allOf: [ref(OBJECT_META)] } : ref(OBJECT_META)), description: ABOUT_METADATA },
     },
     'x-kubernetes-group-version-kind': gvk,
   };
@@ -42,6 +43,8 @@ function simplified(source: SchemaProps): Schema {
   if (open || source.nullable) {
     delete schema.properties;
     delete schema.items;
+    // An object of unknown members would be checked as a map of values that are something.
+    delete schema.type;
     if (source.nullable) delete schema.additionalProperties;
     return schema;
   }
