@@ -1,6 +1,6 @@
 // An API server: caches, registry, authorization and HTTPS put together over a store.
 import { generateKeyPairSync } from 'node:crypto';
-import type { EndpointSlice, Node, Pod, Service } from '../api/generated/types.ts';
+import type { CustomResourceDefinition, EndpointSlice, Node, Pod, Service } from '../api/generated/types.ts';
 import type { Resource, Tables } from '../api/tables.ts';
 import { abortable } from '../lib/abort.ts';
 import { invariant } from '../lib/assert.ts';
@@ -23,6 +23,7 @@ import {
 import { bootstrap } from './bootstrap/bootstrap.ts';
 import { startCaches } from './cache/cache-set.ts';
 import type { CacheSet, RequestContext, ResourceApi, UserInfo } from './contract.ts';
+import { conversionByWebhook } from './custom/conversion-webhook.ts';
 import { serveDefinitions } from './custom/definitions.ts';
 import type { HealthCheck, HealthChecks } from './discovery/health.ts';
 import { discoveryPaths } from './discovery/paths.ts';
@@ -30,13 +31,15 @@ import { Handler } from './http/handler.ts';
 import { type KubeletCredentials, kubeletAgent, kubeletConnectors } from './http/kubelet-proxy.ts';
 import { type InFlightLimits, MAX_MUTATING_IN_FLIGHT, MAX_READ_ONLY_IN_FLIGHT } from './http/limits.ts';
 import { type ListenerTimeouts, listen, type TlsOptions } from './http/listener.ts';
-import { proxyConnectors, type ServiceProxyLookups } from './http/service-proxy.ts';
+import { proxyConnectors, type ServiceProxyLookups, servicePlace } from './http/service-proxy.ts';
 import { apiServerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline.ts';
 import { createPrinter } from './printers/printer.ts';
 import { DEFAULT_SERVICE_NETWORK } from './registry/context.ts';
 import { createRegistry, type ServiceNetwork } from './registry/registry.ts';
+import type { ConvertByWebhook } from './registry/shown.ts';
 import { fieldsOf } from './strategies/strategies.ts';
+import { webhookCaller } from './webhooks/client.ts';
 
 export interface ApiServerOptions {
   readonly store: Store;
@@ -140,6 +143,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     reviews: createReviews(authorizer, authenticator),
     tokens,
     rbac: authorizer,
+    convertByWebhook: conversions(options, caches),
     ...(options.network && { network: options.network }),
     ...(options.tolerationSeconds && { tolerationSeconds: options.tolerationSeconds }),
   });
@@ -329,6 +333,41 @@ function ownContext(signal: AbortSignal): RequestContext {
   return { user: API_SERVER_USER, signal, warn: () => undefined, userAgent: 'kube-apiserver' };
 }
 
+/** Services as the server's own caches show them. */
+function cachedServices(
+  tables: Tables,
+  caches: CacheSet,
+): Pick<ServiceProxyLookups, 'endpointSlices'> & {
+  service(namespace: string, name: string): Service | undefined;
+} {
+  const slices = tables.preferred('discovery.k8s.io', 'endpointslices');
+  const services = caches.for(coreRow(tables, 'services'));
+  return {
+    service: (namespace, name) => services.get(namespace, name)?.object as Service | undefined,
+    endpointSlices(namespace, service) {
+      if (!slices) return [];
+      const all = caches
+        .for(slices)
+        .list({ namespace })
+        .items.map((item) => item.object as EndpointSlice);
+      return all.filter((slice) => slice.metadata.labels?.['kubernetes.io/service-name'] === service);
+    },
+  };
+}
+
+function conversions({ tables, env }: ApiServerOptions, caches: CacheSet): ConvertByWebhook {
+  const services = cachedServices(tables, caches);
+  const call = webhookCaller(async (namespace, name, port) => {
+    const service = services.service(namespace, name);
+    if (!service) throw new Error(`service ${JSON.stringify(name)} not found`);
+    return servicePlace(service, services.endpointSlices(namespace, name), String(port), env.random);
+  }, env.clock);
+  const definitions = tables.resource('apiextensions.k8s.io', 'v1', 'customresourcedefinitions');
+  const definition = (name: string): CustomResourceDefinition | undefined =>
+    definitions && (caches.for(definitions).get(undefined, name)?.object as CustomResourceDefinition | undefined);
+  return conversionByWebhook({ call, definition, random: env.random });
+}
+
 function connectors(
   { tables, env }: ApiServerOptions,
   registry: ResourceApi,
@@ -339,19 +378,11 @@ function connectors(
     const target = { resource: coreRow(tables, resource), name, ...(namespace !== undefined && { namespace }) };
     return (await registry.get(ownContext(signal), target, {})).object;
   };
-  const slices = tables.preferred('discovery.k8s.io', 'endpointslices');
   const lookups: ServiceProxyLookups = {
+    endpointSlices: cachedServices(tables, caches).endpointSlices,
     pod: (namespace, name, signal) => read('pods', namespace, name, signal) as Promise<Pod>,
     node: (name, signal) => read('nodes', undefined, name, signal) as Promise<Node>,
     service: (namespace, name, signal) => read('services', namespace, name, signal) as Promise<Service>,
-    endpointSlices(namespace, service) {
-      if (!slices) return [];
-      const all = caches
-        .for(slices)
-        .list({ namespace })
-        .items.map((item) => item.object as EndpointSlice);
-      return all.filter((slice) => slice.metadata.labels?.['kubernetes.io/service-name'] === service);
-    },
   };
   const agent = kubeletAgent(kubelet);
   return new Map([

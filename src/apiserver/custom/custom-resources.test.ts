@@ -1,6 +1,7 @@
 // Custom resources as clients see them: real HTTPS over a memory store.
 import assert from 'node:assert/strict';
-import { Agent, request } from 'node:https';
+import { Agent, createServer, request } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { Registry } from 'prom-client';
 import { Tables } from '../../api/tables.ts';
@@ -9,6 +10,7 @@ import { silentLog } from '../../lib/log.ts';
 import { until } from '../../lib/test-until.ts';
 import { realClock, realRandom } from '../../platform/environment.ts';
 import { openMemoryStore } from '../../store/memory.ts';
+import { createCa, issue } from '../auth/certificates.ts';
 import { type ApiServer, startApiServer } from '../server.ts';
 
 const clock = new FakeClock(realClock.now());
@@ -427,4 +429,107 @@ test('definitions that are none are refused', async () => {
     (await wrong([schema({ anyOf: [{ properties: { q: { minimum: 1 } } }] })])).includes('because it is defined in'),
   );
   assert.match(await wrong([schema({})], { group: 'example' }), /should be a domain with at least one dot/);
+});
+
+describe('a conversion webhook', () => {
+  const common = { nowMs: realClock.now(), validityMs: 3_600_000, random: realRandom };
+  const ca = createCa({ commonName: 'webhook-ca', ...common });
+  let seen = 0;
+  /** Changes what the webhook does with one object. */
+  let spoil: (object: Converted) => void = () => undefined;
+  interface Converted {
+    apiVersion: string;
+    metadata: { name: string; uid?: string; labels?: object };
+    spec: { host?: string; port?: string; hostPort?: string };
+  }
+  const identity = issue(ca, { commonName: 'webhook', sans: ['127.0.0.1'], usages: ['server'], ...common });
+  const webhook = createServer({ cert: identity.certificate, key: identity.key }, (asked, answer) => {
+    const chunks: Buffer[] = [];
+    asked.on('data', (chunk: Buffer) => chunks.push(chunk));
+    asked.on('end', () => {
+      const { request: review } = JSON.parse(Buffer.concat(chunks).toString());
+      seen += review.objects.length;
+      const convertedObjects = review.objects.map((one: Converted) => {
+        const { host, port, hostPort } = one.spec;
+        const [h, p] = (hostPort ?? '').split(':');
+        one.spec = review.desiredAPIVersion.endsWith('/v2') ? { host: h!, port: p! } : { hostPort: `${host}:${port}` };
+        one.apiVersion = review.desiredAPIVersion;
+        spoil(one);
+        return one;
+      });
+      const response = { uid: review.uid, result: { status: 'Success' }, convertedObjects };
+      answer.end(JSON.stringify({ kind: 'ConversionReview', apiVersion: 'apiextensions.k8s.io/v1', response }));
+    });
+  });
+  let first: string;
+  let second: string;
+  before(async () => {
+    await new Promise<void>((resolve) => webhook.listen(0, '127.0.0.1', resolve));
+    const url = `https://127.0.0.1:${(webhook.address() as AddressInfo).port}/convert`;
+    const clientConfig = { url, caBundle: Buffer.from(ca.certificate).toString('base64') };
+    first = await define(
+      'Door',
+      [
+        schema({ properties: { hostPort: { type: 'string' } } }),
+        {
+          name: 'v2',
+          storage: false,
+          ...schema({ properties: { host: { type: 'string' }, port: { type: 'string' } } }),
+        },
+      ],
+      { conversion: { strategy: 'Webhook', webhook: { clientConfig, conversionReviewVersions: ['v1'] } } },
+    );
+    second = first.replace('/v1/', '/v2/');
+  });
+  after(() => {
+    webhook.closeAllConnections();
+    webhook.close();
+  });
+
+  test('is asked on every way in and out, once for each object and version', async () => {
+    assert.equal((await ask('POST', first, object('Door', 'a', { spec: { hostPort: 'x:1' } }))).status, 201);
+    assert.equal(seen, 0, 'the stored version needs no conversion');
+    const shown = await ask('GET', `${second}/a`);
+    assert.deepEqual([shown.json.apiVersion, shown.json.spec], ['example.com/v2', { host: 'x', port: '1' }]);
+    await ask('GET', `${second}/a`);
+    assert.equal(seen, 1);
+    const made = await ask('POST', second, {
+      ...object('Door', 'b', { spec: { host: 'y', port: '2' } }),
+      apiVersion: 'example.com/v2',
+    });
+    assert.equal(made.status, 201, made.text);
+    assert.deepEqual(made.json.spec, { host: 'y', port: '2' });
+    assert.deepEqual((await ask('GET', `${first}/b`)).json.spec, { hostPort: 'y:2' });
+    const merge = { 'content-type': 'application/merge-patch+json' };
+    assert.deepEqual((await ask('PATCH', `${second}/b`, { spec: { port: '3' } }, merge)).json.spec, {
+      host: 'y',
+      port: '3',
+    });
+    const listed = await ask('GET', second);
+    assert.deepEqual(
+      listed.json.items.map((one: Converted) => one.spec),
+      [
+        { host: 'x', port: '1' },
+        { host: 'y', port: '3' },
+      ],
+    );
+  });
+
+  test('that spoils what it may not is refused by name', async () => {
+    await ask('POST', first, object('Door', 'c', { spec: { hostPort: 'z:1' } }));
+    const told = async (change: (object: Converted) => void): Promise<string> => {
+      spoil = change;
+      const { status, json } = await ask('GET', `${second}/c`);
+      assert.equal(status, 500);
+      return json.message;
+    };
+    try {
+      const prefix = 'conversion webhook for example.com/v2, Kind=Door failed: ';
+      assert.equal(await told((one) => (one.metadata.name = 'other')), `${prefix}metadata.name must be immutable`);
+      assert.match(await told((one) => (one.apiVersion = 'v9')), /apiVersion is v9, expected example.com\/v2$/);
+    } finally {
+      spoil = () => undefined;
+    }
+    assert.equal((await ask('GET', `${second}/c`)).status, 200, 'a failure is not kept');
+  });
 });

@@ -132,7 +132,8 @@ function podPort(pod: Pod, asked: string): number {
   return found?.containerPort ?? 80;
 }
 
-function servicePlace(
+/** A ready endpoint of a service's port, by name or number. Throws ServiceUnavailable. */
+export function servicePlace(
   service: Service,
   slices: readonly EndpointSlice[],
   asked: string,

@@ -1,0 +1,143 @@
+// Calls webhooks: a JSON document by POST over HTTPS to a URL, or to an endpoint of a Service, whose certificate is that of
+// NAME.NAMESPACE.svc.
+import { Agent, request } from 'node:https';
+import { parseJson, stringifyJson } from '../../api/json.ts';
+import type { Clock } from '../../lib/clock.ts';
+
+/** Where a webhook is (WebhookClientConfig of admission registrations and of custom resource definitions). */
+export interface WebhookConfig {
+  readonly url?: string;
+  readonly service?: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly path?: string;
+    readonly port?: number;
+  };
+  /** PEM, in base64; absent: the system's authorities. */
+  readonly caBundle?: string;
+}
+
+/** Finds an endpoint of a Service's port, as the server knows them now. */
+export type ResolveService = (
+  namespace: string,
+  name: string,
+  port: number,
+  signal: AbortSignal,
+) => Promise<{ readonly host: string; readonly port: number }>;
+
+/** Resolves with the parsed answer; rejects with a plain Error that says what went wrong. */
+export type CallWebhook = (
+  config: WebhookConfig,
+  body: object,
+  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+) => Promise<unknown>;
+
+/** Answers that are larger are refused. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+/** Idle connections kept to one webhook, and webhooks that connections are kept to. */
+const MAX_IDLE = 16;
+const MAX_AGENTS = 256;
+
+export function webhookCaller(resolve: ResolveService, clock: Clock): CallWebhook {
+  const agents = new Map<string, Agent>();
+  const agentOf = (ca: string | undefined): Agent => {
+    const known = agents.get(ca ?? '');
+    if (known) return known;
+    if (agents.size >= MAX_AGENTS) {
+      for (const agent of agents.values()) agent.destroy();
+      agents.clear();
+    }
+    const agent = new Agent({
+      keepAlive: true,
+      maxFreeSockets: MAX_IDLE,
+      ...(ca && { ca: Buffer.from(ca, 'base64') }),
+    });
+    agents.set(ca ?? '', agent);
+    return agent;
+  };
+  return async (config, body, { timeoutMs, signal }) => {
+    const late = new AbortController();
+    const timer = clock.timer(timeoutMs, () => late.abort(new Error('context deadline exceeded')));
+    const either = AbortSignal.any([signal, late.signal]);
+    const shown = shownUrl(config, timeoutMs);
+    try {
+      const place = await placeOf(config, resolve, either);
+      const { code, text } = await post(place, stringifyJson(body), agentOf(config.caBundle), timeoutMs, either);
+      if (code !== 200)
+        throw new Error(`the server responded with the status code ${code} but did not return more information`);
+      return parseJson(text);
+    } catch (error) {
+      signal.throwIfAborted();
+      const cause = late.signal.aborted ? (late.signal.reason as Error) : (error as Error);
+      throw new Error(`Post ${JSON.stringify(shown)}: ${cause.message}`, { cause: error });
+    } finally {
+      timer.cancel();
+    }
+  };
+}
+
+interface Place {
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  readonly serverName: string;
+}
+
+async function placeOf({ url, service }: WebhookConfig, resolve: ResolveService, signal: AbortSignal): Promise<Place> {
+  if (url) {
+    const { hostname, port, pathname, search } = new URL(url);
+    const host = hostname.replace(/^\[|\]$/g, '');
+    return { host, port: port === '' ? 443 : Number(port), path: `${pathname}${search}`, serverName: host };
+  }
+  if (!service) throw new Error('a webhook needs a URL or a service');
+  const { namespace, name, path = '/', port = 443 } = service;
+  const serverName = `${name}.${namespace}.svc`;
+  return { ...(await resolve(namespace, name, port, signal)), path, serverName };
+}
+
+/** As upstream names the webhook in errors. */
+function shownUrl({ url, service }: WebhookConfig, timeoutMs: number): string {
+  const { namespace, name, path = '/', port = 443 } = service ?? { namespace: '', name: '' };
+  const base = url ?? `https://${name}.${namespace}.svc:${port}${path}`;
+  return `${base}${base.includes('?') ? '&' : '?'}timeout=${Math.round(timeoutMs / 1000)}s`;
+}
+
+function post(
+  { host, port, path, serverName }: Place,
+  body: string,
+  agent: Agent,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<{ code: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const query = `${path.includes('?') ? '&' : '?'}timeout=${Math.round(timeoutMs / 1000)}s`;
+    const headers = { 'content-type': 'application/json', accept: 'application/json', host: serverName };
+    // A name of an address may not be asked for in the handshake.
+    const servername = /^[\d.]+$|:/.test(serverName) ? undefined : serverName;
+    const sent = request(
+      {
+        host,
+        port,
+        path: `${path}${query}`,
+        method: 'POST',
+        headers,
+        agent,
+        signal,
+        ...(servername && { servername }),
+      },
+      (answer) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        answer.on('data', (chunk: Buffer) => {
+          size += chunk.length;
+          if (size > MAX_ANSWER_BYTES) answer.destroy(new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`));
+          else chunks.push(chunk);
+        });
+        answer.on('error', reject);
+        answer.on('end', () => resolve({ code: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }));
+      },
+    );
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
