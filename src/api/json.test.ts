@@ -16,6 +16,17 @@ test('integers beyond 2^53 survive, other numbers stay numbers', () => {
   assert.equal(stringifyJson(value), text.replace('1e30', '1e+30'));
 });
 
+test('a long integer is found wherever it stands', () => {
+  for (let before = 0; before < 40; before++) {
+    for (const digits of ['9007199254740993', '90071992547409931', '-9007199254740993']) {
+      const text = `${' '.repeat(before)}${digits}`;
+      assert.equal(parseJson(text), BigInt(digits));
+      assert.equal(parseJson(`${text} `), BigInt(digits));
+    }
+    assert.equal(parseJson(`${' '.repeat(before)}900719925474099`), 900719925474099);
+  }
+});
+
 test('digits inside strings change nothing', () => {
   assert.deepEqual(parseJson(Buffer.from('{"a":"12345678901234567890"}')), { a: '12345678901234567890' });
 });

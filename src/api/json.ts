@@ -8,8 +8,8 @@ declare global {
   }
 }
 
-/** A run of digits that may hold an integer that a double cannot. */
-const LONG_NUMBER = /\d{16}/;
+/** A run of so many digits may hold an integer that a double cannot. */
+const LONG_NUMBER_DIGITS = 16;
 /** Longer ones are no integer of any type: making bigints of them takes time that grows faster than the text. */
 const INTEGER = /^-?\d{1,40}$/;
 
@@ -23,13 +23,30 @@ const TOO_DEEP = 'exceeded max depth';
 /** Parses JSON text (RFC 8259). Throws SyntaxError. Of duplicate keys the last one counts (see duplicateKeys). */
 export function parseJson(source: string | Buffer): Json {
   const text = typeof source === 'string' ? source : source.toString('utf8');
-  if (!LONG_NUMBER.test(text)) return JSON.parse(text) as Json;
+  if (!hasLongNumber(text)) return JSON.parse(text) as Json;
   try {
     return JSON.parse(text, exact) as Json;
   } catch (error) {
     // A reviver walks the value, on the stack.
     throw error instanceof RangeError ? new SyntaxError(TOO_DEEP, { cause: error }) : error;
   }
+}
+
+/** A run of that many digits has one at a position that their number divides: only there it is looked for. */
+function hasLongNumber(text: string): boolean {
+  for (let i = 0; i < text.length; i += LONG_NUMBER_DIGITS) {
+    if (!isDigit(text, i)) continue;
+    let [start, end] = [i, i + 1];
+    while (isDigit(text, start - 1)) start--;
+    while (isDigit(text, end)) end++;
+    if (end - start >= LONG_NUMBER_DIGITS) return true;
+  }
+  return false;
+}
+
+function isDigit(text: string, at: number): boolean {
+  const c = text.charCodeAt(at);
+  return c >= 0x30 && c <= 0x39;
 }
 
 /** Throws SyntaxError for a value that nests deeper than MAX_JSON_DEPTH. */

@@ -30,9 +30,18 @@ export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promi
   });
 }
 
+/** The second last written: one second has many times. */
+let lastSecond = Number.NaN;
+let lastText = '';
+
 /** An RFC 3339 time with whole seconds, as metav1.Time is written. */
 export function rfc3339(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(ms / 1000);
+  if (second !== lastSecond) {
+    lastText = `${new Date(second * 1000).toISOString().slice(0, 19)}Z`;
+    lastSecond = second;
+  }
+  return lastText;
 }
 
 /** An RFC 3339 time with six fraction digits, as metav1.MicroTime is written. */

@@ -16,10 +16,25 @@ export const realClock: Clock = {
   },
 };
 
+/** Asking the operating system costs more than an identifier does: it is asked for so many bytes at a time. */
+const POOL_BYTES = 4096;
+/** More at once than this (keys, tokens) is asked for by itself. */
+const MAX_POOLED_BYTES = 16;
+let pool: Uint8Array = new Uint8Array();
+let used = 0;
+
 /** Randomness from the operating system. */
 export const realRandom: Random = {
   next: () => Math.random(),
-  bytes: (length) => randomBytes(length),
+  bytes(length) {
+    if (length > MAX_POOLED_BYTES) return randomBytes(length);
+    if (used + length > pool.length) {
+      pool = randomBytes(POOL_BYTES);
+      used = 0;
+    }
+    used += length;
+    return pool.subarray(used - length, used);
+  },
 };
 
 /** An environment with the real clock; the log goes to standard error, or nowhere. */

@@ -35,6 +35,7 @@ const HISTORY_MINIMUM = 1_000;
 /** Values of this many newest changes stay in memory, within HOT_BYTES; older ones are read from the log. */
 const HOT_CHANGES = 4_096;
 const HOT_BYTES = 16 << 20;
+const COOLED_AT_ONCE = 64;
 /** Writes decided and not yet durable: further ones are refused. */
 export const MAX_PENDING_WRITES = 50_000;
 const RECORDS_PER_BATCH = 4_096;
@@ -364,10 +365,12 @@ export class LocalStore implements Store, WatchSource {
     const warm = (): boolean =>
       downTo > this.#cold || this.#durable - this.#cold > HOT_CHANGES || this.#hotBytes > HOT_BYTES;
     while (this.#durable > this.#cold && warm()) {
-      const [change] = this.#revisions.changes(this.#cold, this.#durable, 1);
-      this.#hotBytes -= change!.version.value?.length ?? 0;
-      change!.version.value = undefined;
-      this.#cold++;
+      for (const { version } of this.#revisions.changes(this.#cold, this.#durable, COOLED_AT_ONCE)) {
+        if (!warm()) break;
+        this.#hotBytes -= version.value?.length ?? 0;
+        version.value = undefined;
+        this.#cold++;
+      }
     }
   }
 

@@ -1,6 +1,6 @@
 // Runs the plugins that a request concerns, in order: first those that change, later those that judge.
 import type { Draft, KubeObject } from '../../api/object.ts';
-import { groupResource } from '../../api/tables.ts';
+import { groupResource, type Resource } from '../../api/tables.ts';
 import type { RequestContext } from '../contract.ts';
 import { change } from '../registry/change.ts';
 import { builtIn, type Core, cacheOf } from '../registry/context.ts';
@@ -12,9 +12,13 @@ export async function admit(
   request: AdmissionRequest,
   object: Draft<KubeObject>,
 ): Promise<void> {
+  const { changing } = pluginsFor(core.admission, request);
+  if (changing.length === 0) return;
   const world = worldOf(core, ctx);
-  for (const plugin of core.admission)
-    if (plugin.admit && concerns(plugin, request)) await plugin.admit(world, request, object);
+  for (const plugin of changing) {
+    const done = plugin.admit!(world, request, object);
+    if (done) await done;
+  }
 }
 
 export async function reviewAdmission(
@@ -23,10 +27,40 @@ export async function reviewAdmission(
   request: AdmissionRequest,
   object: KubeObject | undefined,
 ): Promise<void> {
+  const { judging } = pluginsFor(core.admission, request);
+  if (judging.length === 0) return;
   const world = worldOf(core, ctx);
-  for (const plugin of core.admission) {
-    if (plugin.validate && concerns(plugin, request)) await plugin.validate(world, request, object);
+  for (const plugin of judging) {
+    const done = plugin.validate!(world, request, object);
+    if (done) await done;
   }
+}
+
+type Plugins = readonly AdmissionPlugin[];
+
+interface Concerned {
+  readonly changing: Plugins;
+  readonly judging: Plugins;
+}
+
+/** By the list of plugins, the stored row, and "operation subresource"; rows of custom resources come and go. */
+const concerned = new WeakMap<Plugins, WeakMap<Resource, Map<string, Concerned>>>();
+
+/** The plugins that a request concerns, looked for once for all like it. */
+function pluginsFor(all: Plugins, request: AdmissionRequest): Concerned {
+  const rows = concerned.get(all) ?? new WeakMap<Resource, Map<string, Concerned>>();
+  concerned.set(all, rows);
+  const found = rows.get(request.row) ?? new Map<string, Concerned>();
+  rows.set(request.row, found);
+  const { subresource } = request.target;
+  const key = subresource === undefined ? request.operation : `${request.operation} ${subresource}`;
+  let plugins = found.get(key);
+  if (!plugins) {
+    const these = all.filter((plugin) => concerns(plugin, request));
+    plugins = { changing: these.filter(({ admit }) => admit), judging: these.filter(({ validate }) => validate) };
+    found.set(key, plugins);
+  }
+  return plugins;
 }
 
 function concerns(plugin: AdmissionPlugin, { operation, target, row }: AdmissionRequest): boolean {

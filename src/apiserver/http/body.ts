@@ -20,9 +20,16 @@ export function readBody(stream: Readable, limitBytes: number, declared: string 
       reject(tooLarge(limitBytes));
     };
     stream.on('data', onData);
-    stream.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+    let ended = false;
+    stream.once('end', () => {
+      ended = true;
+      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+    });
     stream.once('error', (error) => reject(badRequest('the request body could not be read', error)));
-    stream.once('close', () => reject(new ClientGoneError()));
+    stream.once('close', () => {
+      // Making an error costs more than reading a small body.
+      if (!ended) reject(new ClientGoneError());
+    });
   });
 }
 

@@ -7,13 +7,19 @@ test('each request is given up when its own time is over, and not when it ended 
   const clock = new FakeClock();
   const deadlines = new Deadlines(clock, 60);
   const expired: string[] = [];
-  const due = (name: string) => ({ startMs: clock.monotonic(), expire: () => expired.push(name) });
-  const [a, b] = [due('a'), due('b')];
-  deadlines.add(a);
-  deadlines.add(b);
+  const begin = (name: string): number => {
+    const end = (): void => {
+      expired.push(name);
+      deadlines.remove(slot);
+    };
+    const slot = deadlines.add({ startMs: clock.monotonic(), expire: end });
+    return slot;
+  };
+  begin('a');
+  const slot = begin('b');
   await clock.advance(30);
-  deadlines.add(due('c'));
-  deadlines.delete(b);
+  begin('c');
+  deadlines.remove(slot);
   await clock.advance(29);
   assert.deepEqual(expired, []);
   await clock.advance(1);
@@ -29,9 +35,9 @@ test('after the close no timer outlasts the requests under way', () => {
   const clock = new FakeClock();
   const deadlines = new Deadlines(clock, 60);
   const due = { startMs: clock.monotonic(), expire: () => assert.fail('it ended in time') };
-  deadlines.add(due);
+  const slot = deadlines.add(due);
   deadlines.close();
   assert.equal(clock.pending, 1);
-  deadlines.delete(due);
+  deadlines.remove(slot);
   assert.equal(clock.pending, 0);
 });

@@ -163,14 +163,16 @@ export class Handler {
       return;
     }
     const kind = this.#inFlight.enter(info, user);
+    let over = false;
     const end = (error?: unknown): void => {
-      if (!this.#deadlines.delete(due)) return;
+      if (over) return;
+      over = true;
+      this.#deadlines.remove(slot);
       this.#inFlight.leave(kind);
       this.#end(request, error);
     };
     const ctx = new ExchangeContext(response, user, end);
-    const due = { startMs, expire: () => ctx.abort(timedOut()) };
-    this.#deadlines.add(due);
+    const slot = this.#deadlines.add({ startMs, expire: () => ctx.abort(timedOut()) });
     this.#dispatch(info, response, ctx).then(() => end(), end);
   }
 
