@@ -6,7 +6,7 @@ import { StatusError } from '../../machinery/status.ts';
 import type { TokenAuthority } from '../auth/service-account-tokens.ts';
 import type { ResponseHeaders } from '../http/exchange.ts';
 import type { PathHandler } from '../http/handler.ts';
-import { JSON_TYPE, negotiate, parseMediaRanges } from '../http/media.ts';
+import { JSON_TYPE, negotiate, PLAIN_OFFER, parseMediaRanges } from '../http/media.ts';
 import { methodNotAllowed } from '../http/resource-handler.ts';
 import type { Response } from '../http/response.ts';
 import { apiGroup, apiGroupList, apiResourceList, apiVersions, groupDiscoveryList } from './documents.ts';
@@ -124,7 +124,7 @@ function discoveryRoutes({ tables, address }: PathOptions): { api: Route; apis: 
     return true;
   };
   const send = async (response: Response, value: object): Promise<boolean> => {
-    await response.sendValue(200, value, negotiate(response.exchange.header('accept')));
+    await response.sendValue(200, value, negotiate(response.exchange.header('accept'), PLAIN_OFFER));
     return true;
   };
   return {

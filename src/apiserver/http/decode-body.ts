@@ -6,7 +6,7 @@ import type { KubeObject } from '../../api/object.ts';
 import { apiVersionOf, type Tables } from '../../api/tables.ts';
 import { badRequest, StatusError } from '../../machinery/status.ts';
 import type { FieldValidation, Target } from '../contract.ts';
-import type { BodyEncoding } from './media.ts';
+import type { Encoding } from './media.ts';
 
 /**
  * YAML is read at some hundred kilobytes a second, in one go: larger texts would hold up everybody. JSON, which YAML is too,
@@ -53,7 +53,7 @@ export interface ParsedBody {
 export async function parseBody(
   tables: Tables,
   body: Buffer,
-  encoding: BodyEncoding,
+  encoding: Encoding,
   expected: Expected,
 ): Promise<ParsedBody> {
   if (encoding === 'protobuf') return parseProtobuf(tables, body, expected);
@@ -96,7 +96,7 @@ export interface DecodeRequest {
   readonly tables: Tables;
   readonly target: Target;
   readonly body: Buffer;
-  readonly encoding: BodyEncoding;
+  readonly encoding: Encoding;
   readonly fieldValidation: FieldValidation;
   readonly warn: (text: string) => void;
   readonly nowMs: number;

@@ -6,11 +6,13 @@ import { StatusError as Refusal } from '../../machinery/status.ts';
 import type { CachedObject, ListResult } from '../contract.ts';
 import { type ListBodies, type ListBody, listOfTexts } from './list-bodies.ts';
 import type { Accepted } from './media.ts';
+import { partialMessage, protobufList, protobufOf, protobufOfValue } from './protobuf.ts';
 import { type ListMeta, partialMetadata, rowOf, type TableContext, tableOf } from './table.ts';
 
 /** Any JSON value in the encoding that the client asked for. */
 export async function encodeValue(value: unknown, accepted: Accepted): Promise<Buffer> {
   if (accepted.encoding === 'json') return Buffer.from(stringifyJson(value));
+  if (accepted.encoding === 'protobuf') return protobufOfValue(value as object);
   const { stringify } = await import('yaml');
   return Buffer.from(stringify(value, { aliasDuplicateObjects: false }));
 }
@@ -22,6 +24,7 @@ export function isStored({ as, encoding }: Accepted): boolean {
 
 export async function encodeObject(item: CachedObject, accepted: Accepted, table: TableContext): Promise<Buffer> {
   if (isStored(accepted)) return item.bytes;
+  if (accepted.encoding === 'protobuf' && accepted.as === undefined) return protobufOf(item);
   return encodeValue(transformed(item, accepted, table), accepted);
 }
 
@@ -32,6 +35,8 @@ function transformed(item: CachedObject, accepted: Accepted, table: TableContext
     const resourceVersion = item.object.metadata?.resourceVersion;
     return tableOf([item], { ...(resourceVersion && { resourceVersion }) }, table);
   }
+  if (accepted.as === 'PartialObjectMetadataList')
+    throw notThat(accepted.as, `not a list (*${goType(item.object.kind ?? '', table.resource)})`);
   return partialMetadata(item.object, accepted);
 }
 
@@ -39,7 +44,7 @@ export async function encodeList(
   result: ListResult,
   accepted: Accepted,
   table: TableContext,
-  bodies: ListBodies,
+  bodies: { readonly json: ListBodies; readonly protobuf: ListBodies },
 ): Promise<ListBody> {
   const metadata = listMeta(result);
   const { resource } = table;
@@ -48,9 +53,14 @@ export async function encodeList(
     const plain = await encodeItems(head, 'rows', result.items, (item) => rowOf(item, table), accepted);
     return { plain };
   }
+  if (accepted.as === 'PartialObjectMetadata')
+    throw notThat(accepted.as, `a list (*${goType(listKind(resource), resource)})`);
   if (accepted.as !== undefined) {
     const apiVersion = `meta.k8s.io/${accepted.metaVersion ?? 'v1'}`;
     const head = { kind: 'PartialObjectMetadataList', apiVersion, metadata };
+    if (accepted.encoding === 'protobuf') {
+      return { plain: await protobufList(JSON.stringify(head), result.items, partialMessage) };
+    }
     const metadataOf = (item: CachedObject): object => partialMetadata(item.object, accepted);
     return { plain: await encodeItems(head, 'items', result.items, metadataOf, accepted) };
   }
@@ -58,7 +68,7 @@ export async function encodeList(
   if (accepted.encoding === 'yaml') {
     return { plain: await encodeItems(head, 'items', result.items, (item) => item.object, accepted) };
   }
-  return bodies.join(JSON.stringify(head), result.items);
+  return (accepted.encoding === 'protobuf' ? bodies.protobuf : bodies.json).join(JSON.stringify(head), result.items);
 }
 
 /** What one item takes, in microseconds: a pod, that may have to be parsed first. */
@@ -83,6 +93,15 @@ async function encodeItems(
   // A list of one is written as a line that begins with a dash, which is also how an item of this list is written.
   const write = (item: CachedObject): string => stringify([make(item)], { aliasDuplicateObjects: false });
   return listOfTexts(items, around, write, YAML_ITEM_COST);
+}
+
+/** A refusal in upstream's words, which name the Go type that was found. */
+function notThat(as: string, found: string): StatusError {
+  return new Refusal('NotAcceptable', `you requested ${as}, but the requested object is ${found}`);
+}
+
+function goType(kind: string, { group }: Resource): string {
+  return `${group === '' ? 'core' : group.split('.')[0]}.${kind}`;
 }
 
 export function listKind(resource: Resource): string {

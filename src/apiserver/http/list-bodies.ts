@@ -28,13 +28,21 @@ interface Making extends Asked {
   readonly body: Promise<ListBody>;
 }
 
+/** Makes a list of its head (JSON of its kind, apiVersion and metadata) and its items. */
+export type Join = (head: string, items: readonly CachedObject[]) => Promise<Buffer>;
+
 export class ListBodies {
+  readonly #join: Join;
   /** Least recently used first. */
   #kept: Kept[] = [];
   /** Bodies that are being put together: who asks for the same one waits for it. */
   readonly #making = new Set<Making>();
 
-  /** `{…head,"items":[a,b]}` from the objects' bytes. `head` is a JSON object. */
+  constructor(join: Join = joined) {
+    this.#join = join;
+  }
+
+  /** By default `{…head,"items":[a,b]}` from the objects' bytes. */
   join(head: string, items: readonly CachedObject[]): Promise<ListBody> {
     const asked = { head, items };
     const known = this.#kept.findIndex((kept) => isSame(kept, asked));
@@ -45,7 +53,7 @@ export class ListBodies {
       return Promise.resolve(found.body);
     }
     for (const making of this.#making) if (isSame(making, asked)) return making.body;
-    const making: Making = { ...asked, body: joined(head, items).then((plain) => ({ plain })) };
+    const making: Making = { ...asked, body: this.#join(head, items).then((plain) => ({ plain })) };
     this.#making.add(making);
     return making.body
       .then((body) => {

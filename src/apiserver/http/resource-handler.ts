@@ -12,7 +12,19 @@ import type { Series } from '../series.ts';
 import { decodeBody, expectedBody, parseBody } from './decode-body.ts';
 import { deletedStatus, encodeList, encodeObject, isStored } from './encode.ts';
 import { ListBodies } from './list-bodies.ts';
-import { type Accepted, bodyEncoding, mediaType, negotiate, PLAIN_JSON, unsupported } from './media.ts';
+import {
+  type Accepted,
+  bodyEncoding,
+  checkWatchable,
+  mediaType,
+  negotiate,
+  type Offer,
+  PLAIN_JSON,
+  unsupported,
+  wantsPlainJson,
+  watchContentType,
+} from './media.ts';
+import { protobufList, servesProtobuf } from './protobuf.ts';
 import { deleteOptions, listOptions, watchOptions, writeOptions } from './query-options.ts';
 import { isTrue, type RequestInfo } from './request-info.ts';
 import type { Response } from './response.ts';
@@ -48,7 +60,7 @@ type Operation = (request: ResourceRequest) => Promise<void>;
 
 export class ResourceHandler {
   readonly #options: ResourceHandlerOptions;
-  readonly #lists = new ListBodies();
+  readonly #lists = { json: new ListBodies(), protobuf: new ListBodies(protobufList) };
   readonly #pace: WatchPace;
   readonly #operations: { readonly [verb: string]: Operation } = {
     get: (request) => this.#get(request),
@@ -75,7 +87,7 @@ export class ResourceHandler {
 
   async #get({ ctx, target, response }: ResourceRequest): Promise<void> {
     const { exchange } = response;
-    const accepted = negotiate(exchange.header('accept'));
+    const accepted = acceptedFor(target, response);
     const resourceVersion = exchange.rawQuery === '' ? null : exchange.query.get('resourceVersion');
     const item = await this.#options.api.get(ctx, target, resourceVersion ? { resourceVersion } : {});
     if (isStored(accepted)) return response.send(200, accepted.contentType, item.bytes);
@@ -89,7 +101,7 @@ export class ResourceHandler {
 
   async #list({ ctx, target, response }: ResourceRequest): Promise<void> {
     const { exchange } = response;
-    const accepted = negotiate(exchange.header('accept'));
+    const accepted = acceptedFor(target, response);
     const result = await this.#options.api.list(ctx, target, listOptions(exchange.query));
     const body = await encodeList(result, accepted, this.#table(target, accepted, response), this.#lists);
     await response.sendBig(200, accepted.contentType, body);
@@ -98,8 +110,8 @@ export class ResourceHandler {
   async #watch({ ctx, target, response, info }: ResourceRequest): Promise<void> {
     const { exchange } = response;
     const { api, random } = this.#options;
-    const accepted = negotiate(exchange.header('accept'));
-    if (accepted.encoding !== 'json') throw new StatusError('NotAcceptable', 'only JSON can be watched');
+    const accepted = acceptedFor(target, response);
+    checkWatchable(accepted, offerOf(target.resource));
     const asked = watchOptions(exchange.query);
     const timeoutSeconds = asked.timeoutSeconds ?? Math.ceil(MIN_WATCH_SECONDS * (1 + random.next()));
     const events = this.#eventsOf(target.resource);
@@ -107,7 +119,7 @@ export class ResourceHandler {
     let sink: ReturnType<typeof watchStream> | undefined;
     const opened = (): ReturnType<typeof watchStream> => {
       sink ??= watchStream({
-        sink: exchange.stream(200, response.headers(accepted.contentType)),
+        sink: exchange.stream(200, response.headers(watchContentType(accepted))),
         accepted,
         table: this.#table(target, accepted, response),
         pace: this.#pace,
@@ -175,7 +187,7 @@ export class ResourceHandler {
   }
 
   async #delete({ ctx, target, response }: ResourceRequest): Promise<void> {
-    const accepted = withoutTransform(negotiate(response.exchange.header('accept')));
+    const accepted = withoutTransform(acceptedFor(target, response));
     const options = deleteOptions(response.exchange.query, await this.#deleteBody(response));
     const result = await this.#options.api.delete(ctx, target, options);
     if (result.kind === 'object') {
@@ -188,7 +200,7 @@ export class ResourceHandler {
 
   async #deleteCollection({ ctx, target, response }: ResourceRequest): Promise<void> {
     const { query } = response.exchange;
-    const accepted = withoutTransform(negotiate(response.exchange.header('accept')));
+    const accepted = withoutTransform(acceptedFor(target, response));
     const options = deleteOptions(query, await this.#deleteBody(response));
     const result = await this.#options.api.deleteCollection(ctx, target, { ...options, ...listOptions(query) });
     const body = await encodeList(result, accepted, this.#table(target, accepted, response), this.#lists);
@@ -239,12 +251,22 @@ export class ResourceHandler {
   }
 }
 
+function offerOf(resource: Resource, table = true): Offer {
+  return { table, protobuf: servesProtobuf(resource) };
+}
+
+/** Throws NotAcceptable. */
+function acceptedFor({ resource }: Target, { exchange }: Response, table = true): Accepted {
+  const accept = exchange.header('accept');
+  return wantsPlainJson(accept) ? PLAIN_JSON : negotiate(accept, offerOf(resource, table));
+}
+
 /**
  * How a write is answered; it is refused before anything is done when it cannot be. What can only be created is an answer to
  * a question and has no columns: no table of it can be had.
  */
 function acceptedOfWrite({ target, response }: ResourceRequest): Accepted {
-  return negotiate(response.exchange.header('accept'), target.resource.verbs.includes('get'));
+  return acceptedFor(target, response, target.resource.verbs.includes('get'));
 }
 
 const APPLY = 'application/apply-patch+yaml';

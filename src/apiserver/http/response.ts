@@ -6,7 +6,7 @@ import type { StatusError } from '../../machinery/status.ts';
 import { asStatusError, encodeValue } from './encode.ts';
 import type { Exchange, ResponseHeaders } from './exchange.ts';
 import type { ListBody } from './list-bodies.ts';
-import { type Accepted, negotiate, PLAIN_JSON } from './media.ts';
+import { type Accepted, negotiate, PLAIN_JSON, PLAIN_OFFER } from './media.ts';
 
 /** Bodies above this are compressed for clients that take it, as upstream. */
 export const GZIP_THRESHOLD_BYTES = 128 * 1024;
@@ -95,7 +95,7 @@ function headerText(text: string): string {
 /** A client that asks for what we do not have still gets its refusal, in JSON. */
 function acceptedFor(exchange: Exchange): Accepted {
   try {
-    const { encoding, contentType } = negotiate(exchange.header('accept'));
+    const { encoding, contentType } = negotiate(exchange.header('accept'), PLAIN_OFFER);
     return { encoding, contentType };
   } catch {
     return PLAIN_JSON;

@@ -1,11 +1,13 @@
 // A watch as a stream of frames. A frame is made once for each object and representation, and a batch once for all the
 // watchers that receive the same one.
 import { stringifyJson } from '../../api/json.ts';
+import { watchEventFrame } from '../../api/protobuf-encode.ts';
 import { apiVersionOf } from '../../api/tables.ts';
 import type { WatchDelivery, WatchSink } from '../contract.ts';
 import { statusOf } from './encode.ts';
 import type { BodySink } from './exchange.ts';
 import type { Accepted } from './media.ts';
+import { protobufOf, protobufOfValue } from './protobuf.ts';
 import { partialMetadata, type TableContext, tableOf } from './table.ts';
 import type { WatchPace } from './watch-pace.ts';
 
@@ -78,7 +80,7 @@ export function watchStream(options: WatchStreamOptions): WatchSink {
     end(error) {
       flush();
       finish(() => {
-        if (error) sink.write(Buffer.from(`${JSON.stringify({ type: 'ERROR', object: statusOf(error) })}\n`));
+        if (error) sink.write(errorFrame(error, options.accepted));
         sink.end();
       });
     },
@@ -87,8 +89,16 @@ export function watchStream(options: WatchStreamOptions): WatchSink {
 
 type Batch = readonly WatchDelivery[];
 
+function errorFrame(error: Error, { encoding }: Accepted): Buffer {
+  const status = statusOf(error);
+  if (encoding === 'protobuf') return watchEventFrame('ERROR', protobufOfValue(status));
+  return Buffer.from(`${JSON.stringify({ type: 'ERROR', object: status })}\n`);
+}
+
 function representationOf({ accepted, table }: WatchStreamOptions, gvk: string): (batch: Batch) => Buffer {
-  if (accepted.as === undefined) return (batch) => sharedBatch(batch, gvk, (delivery) => objectFrame(delivery, gvk));
+  if (accepted.encoding === 'protobuf') return protobufFrames(accepted, gvk);
+  if (accepted.as === undefined || accepted.as === 'PartialObjectMetadataList')
+    return (batch) => sharedBatch(batch, gvk, (delivery) => objectFrame(delivery, gvk));
   if (accepted.as === 'Table') return tableFrames(table);
   const form = `partial ${accepted.metaVersion}`;
   return (batch) => sharedBatch(batch, form, (delivery) => partialFrame(delivery, accepted));
@@ -154,10 +164,29 @@ function bookmarkMetadata(delivery: Bookmark): object {
   };
 }
 
-function bookmark(delivery: Bookmark, gvk: string): Buffer {
+function bookmarkObject(delivery: Bookmark, gvk: string): object {
   const slash = gvk.lastIndexOf('/');
-  const object = { kind: gvk.slice(slash + 1), apiVersion: gvk.slice(0, slash), metadata: bookmarkMetadata(delivery) };
-  return framed('BOOKMARK', Buffer.from(JSON.stringify(object)));
+  return { kind: gvk.slice(slash + 1), apiVersion: gvk.slice(0, slash), metadata: bookmarkMetadata(delivery) };
+}
+
+function bookmark(delivery: Bookmark, gvk: string): Buffer {
+  return framed('BOOKMARK', Buffer.from(JSON.stringify(bookmarkObject(delivery, gvk))));
+}
+
+/** Upstream cannot make a list of one event's object, and sends the object itself. */
+function protobufFrames(accepted: Accepted, gvk: string): (batch: Batch) => Buffer {
+  const partial = accepted.as === 'PartialObjectMetadata';
+  const kind = partial ? `meta.k8s.io/${accepted.metaVersion ?? 'v1'}/PartialObjectMetadata` : gvk;
+  const frame = (delivery: WatchDelivery): Buffer => {
+    if (delivery.type === 'BOOKMARK')
+      return watchEventFrame('BOOKMARK', protobufOfValue(bookmarkObject(delivery, kind)));
+    const { object, type } = delivery;
+    return watchEventFrame(
+      type,
+      partial ? protobufOfValue(partialMetadata(object.object, accepted)) : protobufOf(object),
+    );
+  };
+  return (batch) => sharedBatch(batch, `protobuf ${kind}`, frame);
 }
 
 function partialFrame(delivery: WatchDelivery, accepted: Accepted): Buffer {
