@@ -7,7 +7,6 @@ import type { Tables } from '../../src/api/tables.ts';
 import type { Access } from '../bench/contestant.ts';
 
 export const PROTOBUF = 'application/vnd.kubernetes.protobuf';
-const META = 'io.k8s.apimachinery.pkg.apis.meta.v1';
 
 export interface Answer {
   readonly status: number;
@@ -70,7 +69,7 @@ function kindOf(value: unknown): string {
 export function encoded(tables: Tables, value: unknown): Buffer | undefined {
   if (!isJsonObject(value)) return undefined;
   const { apiVersion = '', kind = '' } = value as { apiVersion?: string; kind?: string };
-  const type = kind.startsWith('PartialObject') ? `${META}.${kind}` : tables.typeOfKind(apiVersion || 'v1', kind);
+  const type = tables.typeOfKind(apiVersion || 'v1', kind);
   return type === undefined ? undefined : inEnvelope(apiVersion, kind, encodeProtobuf(tables, type, value));
 }
 

@@ -5800,7 +5800,7 @@ export interface OwnerReference {
 export interface PartialObjectMetadata {
   readonly kind?: string;
   readonly apiVersion?: string;
-  readonly metadata?: Partial<ObjectMeta>;
+  readonly metadata: ObjectMeta;
 }
 
 export interface PartialObjectMetadataList {

@@ -76,7 +76,7 @@ type Read = { readonly [key: string]: unknown } & { readonly kind: string; reado
 /** What an envelope holds, as decoded from JSON. */
 function opened(bytes: Buffer): Read {
   const { apiVersion, kind, raw } = readEnvelope(bytes);
-  const type = kind.startsWith('PartialObject') ? `${META}.${kind}` : tables.typeOfKind(apiVersion, kind);
+  const type = tables.typeOfKind(apiVersion, kind);
   assert.ok(type, `${apiVersion} ${kind}`);
   const { object } = decode(tables, type, { apiVersion, kind, ...decodeProtobuf(tables, type, raw) });
   return object as unknown as Read;
@@ -84,9 +84,7 @@ function opened(bytes: Buffer): Read {
 
 function fromJson(bytes: Buffer): Read {
   const value = JSON.parse(bytes.toString()) as Read;
-  const type = value.kind.startsWith('PartialObject')
-    ? `${META}.${value.kind}`
-    : tables.typeOfKind(value.apiVersion, value.kind)!;
+  const type = tables.typeOfKind(value.apiVersion, value.kind)!;
   return decode(tables, type, value).object as unknown as Read;
 }
 

@@ -6,9 +6,6 @@ import { inSlices } from '../../lib/turns.ts';
 import type { CachedObject } from '../contract.ts';
 
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1';
-/** Kinds that are served under a group of their own, whose types have no kind in the table. */
-const META_KINDS = new Set(['PartialObjectMetadata', 'PartialObjectMetadataList']);
-
 /** What has a protobuf form is built in, and the same for every server: custom resources have none. */
 let builtIn: Tables | undefined;
 
@@ -23,7 +20,6 @@ interface Typed {
 }
 
 function typeOf({ apiVersion, kind }: Typed): string | undefined {
-  if (META_KINDS.has(kind as string)) return `${META}.${kind as string}`;
   // The list of the legacy group's resources says no version.
   return facts().typeOfKind((apiVersion ?? 'v1') as string, (kind ?? '') as string);
 }
