@@ -50,6 +50,10 @@ const EDGES: Readonly<Record<string, { readonly may: readonly Access[]; readonly
   'client/https.ts': { may: ['disk'], because: 'the HTTPS client: reads a token that is renewed in a file' },
   'client/kubeconfig.ts': { may: ['disk'], because: 'reads kubeconfig files' },
   'lib/turns.ts': { may: ['turns'], because: 'the one place where turns of the event loop come from; it counts them' },
+  'sim/virtual-clock.ts': {
+    may: ['turns'],
+    because: 'looks from outside whether a turn is in flight, and moves time on when none is',
+  },
   'lib/fake-clock.ts': { may: ['turns'], because: 'the clock of tests' },
 };
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Pod } from '../api/generated/types.ts';
 import { asking, type TestCluster, testCluster } from '../simulated/test-cluster.suite.ts';
+import { patchUnassigned } from './pod-status.ts';
 
 async function withCluster(run: (cluster: TestCluster) => Promise<void>): Promise<void> {
   const cluster = await testCluster();
@@ -151,4 +152,22 @@ test('metrics have upstream names', () =>
     assert.match(text, /scheduler_pending_pods\{queue="unschedulable"\} 1/);
     assert.match(text, /scheduler_unschedulable_pods\{plugin="NodeResourcesFit",profile="default-scheduler"\} 1/);
     assert.match(text, /scheduler_cache_size\{type="nodes"\} 1/);
+  }));
+
+test('what was to be said of a pod without a node is not said once it has one', () =>
+  withCluster(async (cluster) => {
+    await cluster.node('large', { cpu: '8' });
+    const asSeen = await cluster.pod('web', asking('4'));
+    const pods = cluster.client.resource('pods');
+    const condition = { type: 'PodScheduled', status: 'False', reason: 'SchedulerError', message: 'timed out' };
+    const at = { now: '2026-01-01T00:00:00Z', signal: cluster.signal };
+    const ref = { namespace: 'default', name: 'web' };
+    await pods.patch(ref, { type: 'merge', body: { metadata: { labels: { changed: 'meanwhile' } } } });
+    await patchUnassigned(cluster.client, asSeen, { condition }, at);
+    assert.equal(scheduled(await cluster.getPod('web'))?.message, 'timed out');
+    await pods.createOn(ref, 'binding', { target: { kind: 'Node', name: 'large' } });
+    await patchUnassigned(cluster.client, asSeen, { condition: { ...condition, message: 'again' } }, at);
+    const pod = await cluster.getPod('web');
+    assert.equal(pod.spec.nodeName, 'large');
+    assert.equal(scheduled(pod)?.status, 'True');
   }));

@@ -17,7 +17,7 @@ import { defaultPreemption } from './plugins/default-preemption.ts';
 import { prioritySort } from './plugins/queue-sort.ts';
 import { volumePreBind } from './plugins/volume-prebind.ts';
 import { podReference } from './pod-reference.ts';
-import { patchPodStatus, type StatusChange } from './pod-status.ts';
+import { patchUnassigned, type StatusChange } from './pod-status.ts';
 import { defaultProfile, pluginsOf } from './profile.ts';
 import { type QueuedPod, SchedulingQueue } from './queue.ts';
 
@@ -255,7 +255,7 @@ class Scheduler {
     if (room) await room;
     this.#statusWrites.start(async () => {
       try {
-        await patchPodStatus(client, pod, change, { now: rfc3339(env.clock.now()), signal: this.#signal });
+        await patchUnassigned(client, pod, change, { now: rfc3339(env.clock.now()), signal: this.#signal });
       } catch (error) {
         if (!this.#signal.aborted)
           env.log.warn('cannot write pod status', { pod: queued.info.key, error: String(error) });

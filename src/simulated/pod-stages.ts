@@ -385,10 +385,8 @@ export const POD_STAGES: readonly PodStage[] = [
   },
   {
     name: 'readiness-gates',
-    when: (pod) =>
-      isRunning(pod) &&
-      (pod.spec.readinessGates?.length ?? 0) > 0 &&
-      (podCondition(pod, 'Ready')?.status === 'True') !== gatesOpen(pod),
+    // The node says what is ready, whatever was written while nobody heard of it.
+    when: (pod) => isRunning(pod) && (podCondition(pod, 'Ready')?.status === 'True') !== gatesOpen(pod),
     next: (pod, facts) => ({ status: { conditions: conditions(pod, facts, 'ready') } }),
   },
   {

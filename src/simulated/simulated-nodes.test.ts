@@ -121,3 +121,21 @@ test('500 pods on 100 nodes run, with one timer', () =>
     assert.equal(perNode.size, 100);
     assert.equal(new Set(items.map((pod) => pod.status?.podIP)).size, 500);
   }));
+
+test('a node that is back says that its pods are ready, whatever was written in its absence', () =>
+  withNodes({ count: 1 }, async (cluster, nodes) => {
+    await cluster.pod('one', asking('1'));
+    await cluster.clock.advance(500);
+    nodes.fail('node-0');
+    const conditions = [{ type: 'Ready', status: 'False' }];
+    const ref = { namespace: 'default', name: 'one' };
+    const lost = { type: 'strategic', body: { status: { conditions } } } as const;
+    await cluster.client.resource('pods').patch(ref, lost, { subresource: 'status' });
+    const isReady = async (): Promise<string | undefined> =>
+      (await cluster.getPod('one')).status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+    await cluster.clock.advance(5_000);
+    assert.equal(await isReady(), 'False');
+    nodes.recover('node-0');
+    await cluster.clock.advance(1_000);
+    assert.equal(await isReady(), 'True');
+  }));
