@@ -92,6 +92,20 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     help: 'install what a node needs from Debian',
     options: { ...JSON_OUT, 'for-tests': { type: 'boolean', help: 'and what the tests need' } },
   },
+  simulate: {
+    usage: 'simulate [options]',
+    help: 'run a whole cluster on a virtual clock, with faults, from a seed',
+    options: {
+      ...JSON_OUT,
+      seed: { type: 'string', help: 'the same seed is the same run (default: any)' },
+      nodes: { type: 'string', help: 'how many simulated nodes (default: 20)' },
+      duration: { type: 'string', help: 'virtual time with changes and faults: 90s, 5m, 1h (default: 5m)' },
+      faults: { type: 'string', help: 'none, or some of nodes,leaders,network,disk,apiserver (default: all)' },
+      runs: { type: 'string', help: 'this many seeds, one after the other (default: 1)' },
+      'until-failure': { type: 'boolean', help: 'go on to the next seed until an invariant is violated' },
+      verbose: { type: 'boolean', short: 'v', help: 'print what the components log, with virtual times' },
+    },
+  },
   server: {
     usage: 'server',
     help: 'run the control plane here (what up starts)',

@@ -136,6 +136,9 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     );
     return 0;
   },
+  // Loaded when asked for: no other command needs what it is made of.
+  simulate: async (host, invocation, signal) =>
+    (await import('./simulate.ts')).runSimulations(host, invocation, signal),
   server: async (host, invocation, signal) => {
     await runServerProcess(
       host,

@@ -71,9 +71,20 @@ export class Faults {
     const { clock } = this.#stage.world;
     if (!this.#kinds.includes('leaders')) return;
     await sleep(clock, durationMs * 0.25, NEVER);
-    this.#stop(this.#leader('controllers'), 20_000 + 15_000 * this.#random.next());
+    this.#stop(await this.#anyLeader(endMs), 20_000 + 15_000 * this.#random.next());
     await sleep(clock, durationMs * 0.3, NEVER);
-    if (clock.monotonic() < endMs) this.#kill(this.#leader('controllers'));
+    this.#kill(await this.#anyLeader(endMs));
+  }
+
+  /** Waits for controllers that lead and run. */
+  async #anyLeader(endMs: number): Promise<Candidate | undefined> {
+    const { clock } = this.#stage.world;
+    while (clock.monotonic() < endMs) {
+      const leader = this.#leader('controllers');
+      if (leader && !leader.program.stopped) return leader;
+      await sleep(clock, 1_000, NEVER);
+    }
+    return undefined;
   }
 
   async #one(kind: FaultKind): Promise<void> {

@@ -24,6 +24,8 @@ export interface SimulationOptions {
   /** Virtual time with changes and faults; then faults stop, and the cluster has CONVERGENCE_MS. */
   readonly durationMs: number;
   readonly faults: readonly FaultKind[];
+  /** Ends the run in the middle: simulate() then rejects with its reason. */
+  readonly signal?: AbortSignal;
   /** Of the simulated components, with virtual times. */
   readonly log?: (clock: VirtualClock) => Log;
 }
@@ -57,8 +59,8 @@ const START_MS = Date.UTC(2026, 0, 1);
 /** Longer than any eviction, back-off and lease together. */
 const CONVERGENCE_MS = 15 * 60_000;
 const LOOK_MS = 2_000;
-/** Once converged, the cluster is watched for this long: nothing must change any more. */
-const QUIET_MS = 60_000;
+/** Once converged, the cluster has this long for what is late, and is then watched as long: nothing must change any more. */
+const QUIET_MS = 30_000;
 /** What goes on in a quiet cluster: elections and heartbeats, and what is told of the past. */
 const LIVELY = ['/registry/leases/', '/registry/minions/', '/registry/events/'];
 const NEVER = new AbortController().signal;
@@ -78,10 +80,11 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     },
   );
   try {
-    await clock.run(() => ended);
+    await clock.run(() => ended || options.signal?.aborted === true);
   } catch (error) {
     failure = error;
   }
+  options.signal?.throwIfAborted();
   if (ended) await run;
   return simulation.result(failure);
 }
@@ -246,6 +249,7 @@ class Simulation {
   }
 
   async #staysQuiet(): Promise<void> {
+    await sleep(this.#clock, QUIET_MS, NEVER);
     const seen: Change[] = [];
     this.#history.observe((change) => seen.push(change));
     await sleep(this.#clock, QUIET_MS, NEVER);
