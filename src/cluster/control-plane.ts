@@ -3,20 +3,15 @@ import { Tables } from '../api/tables.ts';
 import type { UserInfo } from '../apiserver/contract.ts';
 import { API_SERVER_USER, type ApiServer, type ApiServerOptions, startApiServer } from '../apiserver/server.ts';
 import type { Client, Informers } from '../client/contract.ts';
-import { recordEvents } from '../client/events.ts';
 import { inProcessClient } from '../client/in-process.ts';
 import { makeInformers } from '../client/informers.ts';
-import { electLeader } from '../client/leader-election.ts';
-import { coreControllers } from '../controllers/core.ts';
-import { runControllers } from '../controllers/runtime.ts';
-import { workloadControllers } from '../controllers/workloads.ts';
 import { ensureDnsService } from '../dns/dns.ts';
 import { isAbort } from '../lib/abort.ts';
 import type { Environment } from '../lib/environment.ts';
-import { runScheduler } from '../scheduler/scheduler.ts';
 import { runSimulatedNodes, type SimulatedNodes, type SimulatedNodesOptions } from '../simulated/simulated-nodes.ts';
 import type { Store } from '../store/contract.ts';
-import { PROFILES, type Profile, type ProfileName } from './profiles.ts';
+import { CONTROLLER_MANAGER, leadControllers, leadScheduler } from './leading.ts';
+import { PROFILES, type ProfileName } from './profiles.ts';
 
 export interface ControlPlaneOptions {
   readonly env: Environment;
@@ -52,15 +47,17 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
   const apiServer = await startApiServer({ tolerationSeconds, ...options.apiServer, env, store, tables }, signal);
   const clientAs = (user: UserInfo): Client =>
     inProcessClient({ api: apiServer.pipeline, tables, user, clock: env.clock, userAgent: 'tsukube' });
-  const manager = clientAs(systemUser('system:kube-controller-manager'));
+  const manager = clientAs(CONTROLLER_MANAGER);
   const informers = makeInformers({ client: manager, tables, env });
   if (options.dnsAddress) await ensureDnsService(clientAs(API_SERVER_USER), options.dnsAddress, signal);
   const stop = new AbortController();
   const ends = AbortSignal.any([signal, stop.signal]);
   const simulations: Promise<void>[] = [];
+  const { identity, clusterCidr } = options;
+  const leading = { env, tables, identity, profile, clientAs };
   const parts = [
-    leadControllers(options, profile, { clientAs, apiServer, informers, manager }, ends),
-    leadScheduler(options, profile, clientAs, tables, ends),
+    leadControllers({ ...leading, informers, clusterCidr, rootCa: apiServer.caCertificate }, ends),
+    leadScheduler(leading, ends),
   ];
   const ended = Promise.allSettled(
     parts.map((part) =>
@@ -95,95 +92,5 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
       simulations.push(nodes.done);
       return nodes;
     },
-  };
-}
-
-interface Parts {
-  readonly clientAs: (user: UserInfo) => Client;
-  readonly apiServer: ApiServer;
-  readonly informers: Informers;
-  readonly manager: Client;
-}
-
-function leadControllers(
-  options: ControlPlaneOptions,
-  profile: Profile,
-  parts: Parts,
-  signal: AbortSignal,
-): Promise<void> {
-  const { env } = options;
-  const { clientAs, apiServer, informers, manager } = parts;
-  const log = env.log.child('controllers');
-  return electLeader(
-    {
-      client: manager,
-      env: { ...env, log },
-      namespace: 'kube-system',
-      name: 'kube-controller-manager',
-      identity: options.identity,
-      timings: profile.election,
-      fenced: true,
-      events: recordEvents({ client: manager, env, component: 'kube-controller-manager' }, signal),
-      lead: async (fenced, leading, guards) => {
-        // What a deposed leader still has to report is refused like everything else that it does.
-        const events = recordEvents({ client: fenced, env, component: 'kube-controller-manager' }, leading);
-        const controllers = [
-          ...coreControllers({
-            rootCa: apiServer.caCertificate,
-            nodeIpam: { clusterCidr: options.clusterCidr },
-            nodeLifecycle: {
-              timings: profile.node,
-              rates: profile.eviction,
-              monitorPeriodMs: profile.node.monitorPeriodMs,
-            },
-          }),
-          ...workloadControllers(),
-        ];
-        const clientFor = (account: string): Client => clientAs(serviceAccount(account)).fenced(guards);
-        await runControllers(controllers, { informers, env: { ...env, log }, events, clientFor }, leading);
-      },
-    },
-    signal,
-  );
-}
-
-function leadScheduler(
-  options: ControlPlaneOptions,
-  profile: Profile,
-  clientAs: (user: UserInfo) => Client,
-  tables: Tables,
-  signal: AbortSignal,
-): Promise<void> {
-  const env = { ...options.env, log: options.env.log.child('scheduler') };
-  const client = clientAs(systemUser('system:kube-scheduler'));
-  return electLeader(
-    {
-      client,
-      env,
-      namespace: 'kube-system',
-      name: 'kube-scheduler',
-      identity: options.identity,
-      timings: profile.election,
-      fenced: true,
-      events: recordEvents({ client, env, component: 'default-scheduler' }, signal),
-      lead: async (fenced, leading) => {
-        const events = recordEvents({ client: fenced, env, component: 'default-scheduler' }, leading);
-        const informers = makeInformers({ client: fenced, tables, env });
-        await runScheduler({ client: fenced, informers, env, events }, {}, leading);
-      },
-    },
-    signal,
-  );
-}
-
-function systemUser(username: string): UserInfo {
-  return { username, groups: ['system:authenticated'] };
-}
-
-/** A controller's own account in kube-system, whose rights are system:controller:NAME. */
-function serviceAccount(name: string): UserInfo {
-  return {
-    username: `system:serviceaccount:kube-system:${name}`,
-    groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', 'system:authenticated'],
   };
 }
