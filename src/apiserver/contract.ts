@@ -78,6 +78,8 @@ export interface Filter {
 export interface ResourceCache {
   /** The revision up to which the cache has seen everything. */
   readonly revision: Revision;
+  /** How many objects it holds. */
+  readonly size: number;
   get(namespace: string | undefined, name: string): CachedObject | undefined;
   /** In key order; `after` is a store key (exclusive). */
   list(

@@ -27,6 +27,8 @@ import { conversionByWebhook } from './custom/conversion-webhook.ts';
 import { serveDefinitions } from './custom/definitions.ts';
 import type { HealthCheck, HealthChecks } from './discovery/health.ts';
 import { discoveryPaths } from './discovery/paths.ts';
+import { ensureFlowControlObjects, FlowControlConfiguration } from './flow-control/configuration.ts';
+import { FlowControl } from './flow-control/flow-control.ts';
 import { Handler } from './http/handler.ts';
 import { type KubeletCredentials, kubeletAgent, kubeletConnectors } from './http/kubelet-proxy.ts';
 import { type InFlightLimits, MAX_MUTATING_IN_FLIGHT, MAX_READ_ONLY_IN_FLIGHT } from './http/limits.ts';
@@ -152,6 +154,10 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   const state: State = { ready: false, draining: false, port: 0 };
   const address = options.address ?? '127.0.0.1';
   const host = options.advertiseAddress ?? address;
+  const limits = options.limits ?? { readOnly: MAX_READ_ONLY_IN_FLIGHT, mutating: MAX_MUTATING_IN_FLIGHT };
+  const flowControl = new FlowControl(limits.readOnly + limits.mutating, env, ends);
+  const flowSources = { api: registry, tables, caches, env, ctx: ownContext(ends) };
+  const flowConfiguration = new FlowControlConfiguration(flowSources, flowControl);
   const handler = new Handler({
     env,
     tables,
@@ -167,7 +173,8 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
       address: () => `${host}:${state.port}`,
     }),
     connectors: connectors(options, registry, caches, identity.kubelet),
-    limits: options.limits ?? { readOnly: MAX_READ_ONLY_IN_FLIGHT, mutating: MAX_MUTATING_IN_FLIGHT },
+    flowControl,
+    objects: (row) => caches.for(row).size,
     metrics: apiServerMetrics(env.metrics),
     watchPaceMs: options.watchPaceMs,
   });
@@ -189,6 +196,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   signal.addEventListener('abort', () => void close(), { once: true });
   try {
     await prepare(options, registry, identity, { address: host, port: listener.port }, ends);
+    await ensureFlowControlObjects(flowSources);
   } catch (error) {
     await close();
     throw error;
@@ -198,6 +206,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   await caches.consistent(ends);
   await nextTurn();
   state.ready = true;
+  flowConfiguration.startWriting();
   return {
     url: `https://${host.includes(':') ? `[${host}]` : host}:${listener.port}`,
     address: listener.address,

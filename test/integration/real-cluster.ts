@@ -20,7 +20,7 @@ const IMAGES = new Map([
 ]);
 
 /** Nothing waits for a grace period; a stop that hangs until it is killed takes longer. */
-const DOWN_WITHIN_SECONDS = 60;
+const DOWN_WITHIN_SECONDS = 28;
 
 export class RealCluster extends TestCluster {
   readonly #before: Traces;

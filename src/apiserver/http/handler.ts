@@ -1,16 +1,18 @@
 // The life of a request: who asks, may they now, what about, and the answer. A throw anywhere is an answer too.
 
-import type { Tables } from '../../api/tables.ts';
+import type { Resource, Tables } from '../../api/tables.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { forbidden, StatusError } from '../../machinery/status.ts';
 import { type Authenticator, impersonate } from '../auth/authenticate.ts';
 import type { Attributes, Authorizer, RequestContext, ResourceApi, UserInfo } from '../contract.ts';
+import type { FlowControl, Passage } from '../flow-control/flow-control.ts';
+import { listSeats } from '../flow-control/work-estimate.ts';
 import type { ApiServerMetrics } from '../metrics.ts';
 import { auditIds } from './audit-ids.ts';
 import { CertificateUsers, ExchangeCredentials } from './certificate-users.ts';
 import { Deadlines } from './deadlines.ts';
 import { ClientGoneError, type Exchange } from './exchange.ts';
-import { InFlight, type InFlightLimits } from './limits.ts';
+import { InFlight } from './limits.ts';
 import { ExchangeContext } from './request-context.ts';
 import { isTrue, type RequestInfo, requestInfo } from './request-info.ts';
 import { methodNotAllowed, ResourceHandler, type ResourceRequest, targetOf } from './resource-handler.ts';
@@ -38,7 +40,9 @@ export interface HandlerOptions {
   readonly connectors: ReadonlyMap<string, Connector>;
   /** Serves groups that the tables do not have (aggregated API servers). False: not its either. */
   readonly otherGroups?: PathHandler;
-  readonly limits: InFlightLimits;
+  readonly flowControl: FlowControl;
+  /** How many objects there are of a resource: what a list of them costs. */
+  readonly objects: (row: Resource) => number;
   readonly metrics: ApiServerMetrics;
   /** See ResourceHandlerOptions. */
   readonly watchPaceMs?: number | undefined;
@@ -73,7 +77,7 @@ export class Handler {
     this.#options = options;
     this.#auditId = auditIds(env.random);
     this.#deadlines = new Deadlines(env.clock, REQUEST_TIMEOUT_MS);
-    this.#inFlight = new InFlight(options.limits, metrics);
+    this.#inFlight = new InFlight(options.flowControl, metrics);
     this.#resources = new ResourceHandler({
       ...{ tables, api, printer, metrics },
       ...{ clock: env.clock, random: env.random, watchPaceMs: options.watchPaceMs },
@@ -152,7 +156,7 @@ export class Handler {
   }
 
   #serve(request: Received, user: UserInfo): void {
-    const { info, response, startMs } = request;
+    const { info, response } = request;
     const { exchange } = response;
     if (this.#isLongRunning(info, exchange)) {
       const ctx = new ExchangeContext(response, user);
@@ -162,18 +166,47 @@ export class Handler {
       );
       return;
     }
-    const kind = this.#inFlight.enter(info, user);
+    const entering = this.#inFlight.enter(info, user, this.#seats(info, exchange), exchange);
+    // A turn of the event loop is only for who has to wait.
+    if (!(entering instanceof Promise)) this.#carryOut(request, user, entering, request.startMs);
+    else {
+      entering
+        .then((passage) => this.#carryOut(request, user, passage, this.#options.env.clock.monotonic()))
+        .catch((error: unknown) => this.#end(request, error));
+    }
+  }
+
+  /** Throws BadRequest. */
+  #carryOut(request: Received, user: UserInfo, passage: Passage, startMs: number): void {
+    const { info, response } = request;
+    response.flow = passage;
     let over = false;
     const end = (error?: unknown): void => {
       if (over) return;
       over = true;
       this.#deadlines.remove(slot);
-      this.#inFlight.leave(kind);
+      passage.leave();
       this.#end(request, error);
     };
-    const ctx = new ExchangeContext(response, user, end);
+    let ctx: ExchangeContext;
+    try {
+      ctx = new ExchangeContext(response, user, end);
+    } catch (error) {
+      passage.leave();
+      throw error;
+    }
     const slot = this.#deadlines.add({ startMs, expire: () => ctx.abort(timedOut()) });
     this.#dispatch(info, response, ctx).then(() => end(), end);
+  }
+
+  #seats(info: RequestInfo, { query }: Exchange): number {
+    if (info.verb !== 'list') return 1;
+    const { tables, objects } = this.#options;
+    const row = tables.resource(info.group, info.version, info.resource);
+    if (!row) return 1;
+    const limit = Number(query.get('limit'));
+    const isSelective = query.has('labelSelector') || query.has('fieldSelector');
+    return listSeats({ objects: objects(row), limit: limit > 0 ? limit : undefined, isSelective });
   }
 
   #user(exchange: Exchange): UserInfo | Promise<UserInfo> {

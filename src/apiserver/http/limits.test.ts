@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
+import { FakeClock } from '../../lib/fake-clock.ts';
 import { isReason } from '../../machinery/status.ts';
+import type { UserInfo } from '../contract.ts';
+import { FlowControl, type Passage } from '../flow-control/flow-control.ts';
 import { apiServerMetrics } from '../metrics.ts';
 import { InFlight } from './limits.ts';
 import { requestInfo } from './request-info.ts';
@@ -9,27 +12,31 @@ import { requestInfo } from './request-info.ts';
 const info = (method: string, path: string) => requestInfo(method, path, new URLSearchParams());
 const READ = info('GET', '/api/v1/pods');
 const WRITE = info('POST', '/api/v1/namespaces/x/pods');
-const LEASE = info('PUT', '/apis/coordination.k8s.io/v1/namespaces/x/leases/y');
-const user = { username: 'u', groups: [] };
-const master = { username: 'm', groups: ['system:masters'] };
+const user: UserInfo = { username: 'u', groups: [] };
+const master: UserInfo = { username: 'm', groups: ['system:masters'] };
+const forever = new AbortController().signal;
 
-test('what is too much is turned away, with the time to come back; leases and masters get in', async () => {
+test('what is under way is counted by kind, and what is turned away', async () => {
   const registry = new Registry();
-  const inFlight = new InFlight({ readOnly: 2, mutating: 1 }, apiServerMetrics(registry));
-  const entered = inFlight.enter(READ, user);
-  inFlight.enter(READ, user);
-  inFlight.enter(WRITE, user);
+  // Of the mandatory levels only the catch-all has seats: three, and no queue.
+  const flowControl = new FlowControl(3, { clock: new FakeClock(), metrics: registry }, forever);
+  const inFlight = new InFlight(flowControl, apiServerMetrics(registry));
+  const enter = (...[what, who]: [typeof READ, UserInfo]): Passage =>
+    inFlight.enter(what, who, 1, { signal: forever }) as Passage;
+  const first = enter(READ, user);
+  enter(READ, user);
+  enter(WRITE, user);
   for (const full of [READ, WRITE]) {
     assert.throws(
-      () => inFlight.enter(full, user),
+      () => enter(full, user),
       (error) => isReason(error, 'TooManyRequests') && error.details?.retryAfterSeconds === 1,
     );
-    inFlight.leave(inFlight.enter(full, master));
+    enter(full, master).leave();
   }
-  inFlight.leave(inFlight.enter(LEASE, user));
-  inFlight.leave(entered);
-  inFlight.enter(READ, user);
+  first.leave();
+  enter(READ, user);
   const text = await registry.metrics();
   assert.match(text, /apiserver_current_inflight_requests\{request_kind="readOnly"\} 2/);
+  assert.match(text, /apiserver_current_inflight_requests\{request_kind="mutating"\} 1/);
   assert.match(text, /apiserver_dropped_requests_total\{request_kind="mutating"\} 1/);
 });

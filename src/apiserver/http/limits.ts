@@ -1,13 +1,15 @@
-import { StatusError } from '../../machinery/status.ts';
-import { PRIVILEGED_GROUP } from '../auth/rbac.ts';
+import type { StatusError } from '../../machinery/status.ts';
 import type { UserInfo } from '../contract.ts';
+import type { FlowControl, Passage, Waiter } from '../flow-control/flow-control.ts';
 import type { ApiServerMetrics, InFlightKind } from '../metrics.ts';
 import type { RequestInfo } from './request-info.ts';
 
-/** Upstream's defaults: --max-requests-inflight and --max-mutating-requests-inflight. */
+/**
+ * Upstream's defaults: --max-requests-inflight and --max-mutating-requests-inflight. Their sum is what priority levels share;
+ * the two kinds are counted apart.
+ */
 export const MAX_READ_ONLY_IN_FLIGHT = 400;
 export const MAX_MUTATING_IN_FLIGHT = 200;
-const RETRY_AFTER_SECONDS = 1;
 
 export interface InFlightLimits {
   readonly readOnly: number;
@@ -16,37 +18,38 @@ export interface InFlightLimits {
 
 const READ_ONLY_VERBS = ['get', 'list', 'watch'];
 
-/**
- * Counts requests under way and turns away what is too much (429). Exempt: system:masters, so that an administrator always
- * gets in, and leases, so that leaders and nodes do not seem dead because somebody else is busy.
- */
+/** Counts the requests that flow control lets in, by kind. */
 export class InFlight {
-  readonly #limits: InFlightLimits;
+  readonly #flowControl: FlowControl;
   readonly #metrics: ApiServerMetrics;
-  readonly #now = { readOnly: 0, mutating: 0 };
 
-  constructor(limits: InFlightLimits, metrics: ApiServerMetrics) {
-    this.#limits = limits;
+  constructor(flowControl: FlowControl, metrics: ApiServerMetrics) {
+    this.#flowControl = flowControl;
     this.#metrics = metrics;
   }
 
-  /** Enters a request; the answer is to be left when it is done. Throws TooManyRequests. */
-  enter(info: RequestInfo, user: UserInfo): InFlightKind {
+  /** Enters a request, when its turn has come. Throws, or rejects with, TooManyRequests. */
+  enter(info: RequestInfo, user: UserInfo, seats: number, waiter: Waiter): Passage | Promise<Passage> {
     const kind: InFlightKind = READ_ONLY_VERBS.includes(info.verb) ? 'readOnly' : 'mutating';
-    const exempt = user.groups.includes(PRIVILEGED_GROUP) || info.resource === 'leases';
-    if (!exempt && this.#now[kind] >= this.#limits[kind]) {
-      this.#metrics.rejected(kind);
-      throw new StatusError('TooManyRequests', 'Too many requests, please try again later.', {
-        retryAfterSeconds: RETRY_AFTER_SECONDS,
-      });
+    const rejected = (error: unknown): never => {
+      if ((error as StatusError).reason === 'TooManyRequests') this.#metrics.rejected(kind);
+      throw error;
+    };
+    try {
+      const entering = this.#flowControl.enter(info, user, seats, waiter);
+      if (!(entering instanceof Promise)) return this.#counted(kind, entering);
+      return entering.then((passage) => this.#counted(kind, passage), rejected);
+    } catch (error) {
+      return rejected(error);
     }
-    this.#now[kind]++;
-    this.#metrics.inFlight[kind].value++;
-    return kind;
   }
 
-  leave(kind: InFlightKind): void {
-    this.#now[kind]--;
-    this.#metrics.inFlight[kind].value--;
+  #counted(kind: InFlightKind, passage: Passage): Passage {
+    this.#metrics.inFlight[kind].value++;
+    const leave = (): void => {
+      this.#metrics.inFlight[kind].value--;
+      passage.leave();
+    };
+    return { schemaUid: passage.schemaUid, levelUid: passage.levelUid, leave };
   }
 }

@@ -24,6 +24,8 @@ export class Response {
   readonly #warnings: string[] = [];
   /** The code sent, once it has been. */
   code = 0;
+  /** The FlowSchema and PriorityLevelConfiguration that the request fell under. */
+  flow: { readonly schemaUid: string; readonly levelUid: string } | undefined;
 
   constructor(exchange: Exchange, auditId: string) {
     this.exchange = exchange;
@@ -41,6 +43,10 @@ export class Response {
       'audit-id': this.#auditId,
       'cache-control': 'no-cache, private',
       'content-type': contentType,
+      ...(this.flow?.schemaUid && {
+        'x-kubernetes-pf-flowschema-uid': this.flow.schemaUid,
+        'x-kubernetes-pf-prioritylevel-uid': this.flow.levelUid,
+      }),
       ...(this.#warnings.length > 0 && { warning: warningHeaders(this.#warnings) }),
     };
   }
