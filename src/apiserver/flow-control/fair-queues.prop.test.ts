@@ -99,3 +99,21 @@ test('one that comes to a full level is before the next of every flow that waits
   const order = Array.from({ length: 12 }, () => take(queues)!.item);
   assert.ok(order.indexOf('other') >= 0 && order.indexOf('other') <= 6, order.join());
 });
+
+test('who asked for nothing saves nothing up', () => {
+  const queues = new FairQueues<string>({ queues: 2, handSize: 1, queueLengthLimit: 50 });
+  for (let i = 0; i < 100; i++) {
+    queues.enqueue(0, 1, 'busy');
+    queues.done(take(queues)!, 0.1);
+  }
+  for (let i = 0; i < 20; i++) {
+    queues.enqueue(0, 1, 'busy');
+    queues.enqueue(1, 1, 'idle');
+  }
+  const served = Array.from({ length: 10 }, () => {
+    const ticket = take(queues)!;
+    queues.done(ticket, 0.1);
+    return ticket.item;
+  });
+  assert.ok(served.filter((item) => item === 'busy').length >= 3, served.join());
+});

@@ -204,6 +204,21 @@ describe('objects', () => {
     (await waiting).leave();
   });
 
+  test('one that needs many seats is not passed by those that need few', async () => {
+    const { control, enter } = flowControl(10);
+    control.configure(
+      [schema('mine', 'mine')],
+      [level('mine', 5, { queues: 4, handSize: 1, queueLengthLimit: 10 }), level('catch-all', 0)],
+    );
+    const running = Array.from({ length: 8 }, () => enter(named('a')) as Passage);
+    const wide = control.enter(LIST, named('b'), 10, forever) as Promise<Passage>;
+    const narrow = enter(named('c'));
+    assert.ok(narrow instanceof Promise, 'two seats are free, and somebody waits for ten');
+    for (const passage of running) passage.leave();
+    (await wide).leave();
+    (await narrow).leave();
+  });
+
   test('a schema that refers to no level is as if it were not there; the mandatory ones always are', () => {
     const { control, enter } = flowControl(10);
     control.configure([schema('lost', 'nowhere', 3)], []);
