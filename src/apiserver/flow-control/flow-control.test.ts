@@ -211,7 +211,7 @@ describe('objects', () => {
       [level('mine', 5, { queues: 4, handSize: 1, queueLengthLimit: 10 }), level('catch-all', 0)],
     );
     const running = Array.from({ length: 8 }, () => enter(named('a')) as Passage);
-    const wide = control.enter(LIST, named('b'), 10, forever) as Promise<Passage>;
+    const wide = control.enter(LIST, named('b'), 10, { signal: forever }) as Promise<Passage>;
     const narrow = enter(named('c'));
     assert.ok(narrow instanceof Promise, 'two seats are free, and somebody waits for ten');
     for (const passage of running) passage.leave();
