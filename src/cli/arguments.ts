@@ -66,8 +66,8 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   },
   status: { usage: 'status [options]', help: 'what runs, and whether it is well', options: { ...NAME, ...JSON_OUT } },
   host: {
-    usage: 'host list|stop|start|unplug|plug [NAME]',
-    help: 'the hosts of up --ha: switch one off or on, pull its cable or plug it in',
+    usage: 'host list|stop|start|unplug|plug|destroy [NAME]',
+    help: 'the hosts of up --ha: power off or on, pull a cable or plug it in, lose one for good',
     options: { ...NAME, ...JSON_OUT },
   },
   logs: {
@@ -107,9 +107,14 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     },
   },
   server: {
-    usage: 'server',
-    help: 'run the control plane here (what up starts)',
-    options: { ...NAME, ...PROFILE, agent: { type: 'boolean', help: 'and the agent in the same process' } },
+    usage: 'server [join|remove NAME]',
+    help: 'run the control plane here (what up starts); of up --ha: add a control plane, or take one out',
+    options: {
+      ...NAME,
+      ...JSON_OUT,
+      ...PROFILE,
+      agent: { type: 'boolean', help: 'and the agent in the same process' },
+    },
   },
   agent: { usage: 'agent', help: 'run the agent here (what up --split starts)', options: { ...NAME, ...PROFILE } },
   version: { usage: 'version', help: 'print the version', options: JSON_OUT },

@@ -14,7 +14,7 @@ import { runTool } from '../cluster/tools.ts';
 import { type UpRequest, up } from '../cluster/up.ts';
 import { helpText, type Invocation, numberFlag, readArguments, stringFlag, UsageError } from './arguments.ts';
 import { haStatusText } from './ha-status-text.ts';
-import { hostCommand } from './host-command.ts';
+import { hostCommand, serverCommand } from './host-command.ts';
 
 /** Exit codes: 0 done, 1 failed, 64 bad usage, 65 damaged data (sysexits EX_USAGE, EX_DATAERR). */
 export async function runCommand(host: Host, args: readonly string[], signal: AbortSignal): Promise<number> {
@@ -39,7 +39,7 @@ export async function runCommand(host: Host, args: readonly string[], signal: Ab
 }
 
 function invocationIsComponent(args: readonly string[]): boolean {
-  return args[0] === 'server' || args[0] === 'agent';
+  return args[0] === 'agent' || (args[0] === 'server' && !['join', 'remove'].includes(args[1] ?? ''));
 }
 
 type Handler = (host: Host, invocation: Invocation, signal: AbortSignal) => Promise<number>;
@@ -140,6 +140,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   simulate: async (host, invocation, signal) =>
     (await import('./simulate.ts')).runSimulations(host, invocation, signal),
   server: async (host, invocation, signal) => {
+    if (invocation.words.length > 0) {
+      const { value, text } = await serverCommand(host, layoutFor(host, invocation), invocation, signal);
+      print(host, invocation, value, text);
+      return 0;
+    }
     await runServerProcess(
       host,
       layoutFor(host, invocation),

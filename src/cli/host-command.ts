@@ -1,6 +1,7 @@
-// `tsukube host`: the hosts of a cluster that was started with --ha.
+// `tsukube host` and `tsukube server join`: the hosts of a cluster that was started with --ha.
 import { type HostState, Hosts } from '../cluster/ha/hosts.ts';
-import type { Host } from '../cluster/host.ts';
+import { destroyHost, joinServer, type Membership, removeServer } from '../cluster/ha/membership.ts';
+import { type Host, Progress } from '../cluster/host.ts';
 import type { Layout } from '../cluster/layout.ts';
 import { type Invocation, UsageError } from './arguments.ts';
 
@@ -26,12 +27,38 @@ export async function hostCommand(
     const all = await hosts.hosts();
     return { value: all, text: hostTable(all) };
   }
+  if (verb === 'destroy' && name !== undefined && more.length === 0) {
+    await destroyHost(membershipOf(host, layout, invocation), name, signal);
+    return { value: { host: name, done: verb }, text: `Host "${name}" is gone for good.` };
+  }
   const action = VERBS[verb];
   if (!action || name === undefined || more.length > 0) {
-    throw new UsageError(`usage: tsukube host list, or tsukube host ${Object.keys(VERBS).join('|')} NAME`);
+    throw new UsageError(`usage: tsukube host list, or tsukube host ${Object.keys(VERBS).join('|')}|destroy NAME`);
   }
   await action.run(hosts, name, signal);
   return { value: { host: name, done: verb }, text: `Host "${name}" ${action.done}.` };
+}
+
+/** `tsukube server join|remove NAME`. */
+export async function serverCommand(
+  host: Host,
+  layout: Layout,
+  invocation: Invocation,
+  signal: AbortSignal,
+): Promise<{ readonly value: unknown; readonly text: string }> {
+  const [verb, name, ...more] = invocation.words;
+  if ((verb !== 'join' && verb !== 'remove') || name === undefined || more.length > 0) {
+    throw new UsageError('usage: tsukube server join NAME, or tsukube server remove NAME');
+  }
+  const membership = membershipOf(host, layout, invocation);
+  if (verb === 'join') await joinServer(membership, name, signal);
+  else await removeServer(membership, name, signal);
+  const text = verb === 'join' ? `"${name}" is a control plane.` : `"${name}" is no longer a control plane.`;
+  return { value: { server: name, done: verb }, text };
+}
+
+function membershipOf(host: Host, layout: Layout, invocation: Invocation): Membership {
+  return { host, layout, progress: new Progress(host, invocation.flags.get('json') === true) };
 }
 
 function hostTable(hosts: readonly HostState[]): string {

@@ -54,7 +54,7 @@ function processOf(pid: number): [number, { parent: number; command: string; isO
   try {
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
     const parent = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
-    const isOurs = /tsukube|containerd|runc|nginx|busybox/.test(command);
+    const isOurs = /tsukube|containerd|runc|nginx|busybox|etcd|haproxy|keepalived/.test(command);
     return [[pid, { parent, command, isOurs }]];
   } catch (error) {
     // It ended while we looked.

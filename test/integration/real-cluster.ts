@@ -32,21 +32,30 @@ export class RealCluster extends TestCluster {
   }
 
   static async start(name: string): Promise<RealCluster> {
-    requireBuilt();
-    const cluster = new RealCluster(name, await mkdtemp(join(tmpdir(), `tsukube-${name}-`)));
+    const cluster = await RealCluster.prepare(name);
     try {
       await cluster.tsukube(['up', '--port', '7443', '--kubelet-port', '20250']);
       // The client runs by the path that the kubectl command unpacks it to.
       await cluster.tsukube(['kubectl', 'version']);
-      for (const [image, kind] of IMAGES) {
-        const file = join(cluster.directory, 'image.tar');
-        await must(process.execPath, [join(REPOSITORY, 'scripts', 'make-image.ts'), kind, image, file]);
-        await cluster.tsukube(['image', 'load', file]);
-      }
+      await cluster.loadImages(WEB_1, WEB_2, CLIENT);
       return cluster;
     } catch (error) {
       await cluster.stop();
       throw error;
+    }
+  }
+
+  /** A cluster that is not up yet; what is on the machine now is no leak of it. */
+  static async prepare(name: string): Promise<RealCluster> {
+    requireBuilt();
+    return new RealCluster(name, await mkdtemp(join(tmpdir(), `tsukube-${name}-`)));
+  }
+
+  async loadImages(...images: readonly string[]): Promise<void> {
+    for (const image of images) {
+      const file = join(this.directory, 'image.tar');
+      await must(process.execPath, [join(REPOSITORY, 'scripts', 'make-image.ts'), IMAGES.get(image)!, image, file]);
+      await this.tsukube(['image', 'load', file]);
     }
   }
 

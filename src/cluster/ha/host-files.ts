@@ -71,8 +71,13 @@ export async function writeHosts(plan: ClusterPlan): Promise<void> {
   for (const host of present(plan.topology)) await writeHost(plan, host, bootstrap);
 }
 
-/** Writes one host's files. `start` counts only for a host that has none yet. */
-export async function writeHost(plan: ClusterPlan, host: HostSpec, start: EtcdStart): Promise<void> {
+/** Writes one host's files. `start` counts only for a host that has none yet; `only` these units are to run, if said. */
+export async function writeHost(
+  plan: ClusterPlan,
+  host: HostSpec,
+  start: EtcdStart,
+  only?: readonly string[],
+): Promise<void> {
   const place = hostPlace(plan.layout, host.name);
   const settings = hostSettings(plan.settings, plan.topology, host);
   for (const directory of ['run', 'logs', 'units', 'etc', 'var/lib/cni']) {
@@ -90,6 +95,7 @@ export async function writeHost(plan: ClusterPlan, host: HostSpec, start: EtcdSt
     for (const [name, command] of await writeBalancer(plan, place, host)) units.set(name, command);
   }
   units.set('agent', [...plan.program, 'agent', ...placeArguments(place)]);
+  if (only) for (const name of [...units.keys()]) if (!only.includes(name)) units.delete(name);
   await writeUnits(place, units);
 }
 
@@ -121,7 +127,6 @@ async function writeIdentity(plan: ClusterPlan, place: HostPlace, host: HostSpec
   await writeFile(etc('resolv.conf'), await reachableResolvers());
   const known = await readFile(etc('machine-id'), 'utf8').catch(() => '');
   if (known === '') await writeFile(etc('machine-id'), `${hex(plan.env, 16)}\n`);
-  await writeBootId(plan.env, place);
 }
 
 /** Every start of a host is another boot. */

@@ -102,6 +102,18 @@ export class Hosts {
     return this.#signal(name, component, 'SIGTERM');
   }
 
+  /** Has a host's HAProxy and keepalived read their configuration anew, without dropping a connection. */
+  async reload(name: string): Promise<void> {
+    const found = await this.#components(name);
+    for (const [component, signal] of [
+      ['haproxy', 'SIGUSR2'],
+      ['keepalived', 'SIGHUP'],
+    ] as const) {
+      const main = found.get(component)?.[0];
+      if (main) process.kill(main.pid, signal);
+    }
+  }
+
   /** Stops a component in its tracks, connections open. */
   pause(name: string, component: Component): Promise<number> {
     return this.#signal(name, component, 'SIGSTOP');

@@ -156,7 +156,7 @@ export async function clientOf({ layout, env }: Place, servers: readonly string[
   return httpsClient({ access, tables: new Tables(), clock: env.clock, requestTimeoutMs: ASK_TIMEOUT_MS });
 }
 
-async function serverTls(layout: Layout): Promise<Question['tls']> {
+export async function serverTls(layout: Layout): Promise<Question['tls']> {
   const read = (file: string): Promise<string> => readFile(join(layout.pki, file), 'utf8');
   const [ca, certificate, key] = await Promise.all(['ca.crt', 'admin.crt', 'admin.key'].map(read));
   return { ca: ca!, certificate: certificate!, key: key! };

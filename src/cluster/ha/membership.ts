@@ -1,0 +1,255 @@
+// Control planes that come and go. No host is special: the first one can be lost for good and replaced by another.
+import { rm } from 'node:fs/promises';
+import { type Clock, sleep } from '../../lib/clock.ts';
+import { isReason } from '../../machinery/status.ts';
+import type { Host, Progress } from '../host.ts';
+import type { Layout } from '../layout.ts';
+import { readSettings, type Settings, writeFileAtomically } from '../settings.ts';
+import { ask } from './ask.ts';
+import { EtcdAdmin, type EtcdMember } from './etcd-admin.ts';
+import { peerUrl } from './etcd-config.ts';
+import { type ClusterPlan, hostPlace, writeHost } from './host-files.ts';
+import { Hosts } from './hosts.ts';
+import { powerOff, powerOn } from './power.ts';
+import { clientOf, serverTls } from './status.ts';
+import {
+  controlPlanes,
+  type HostSpec,
+  hostNamed,
+  markedDestroyed,
+  present,
+  SERVER_PORT,
+  type Topology,
+  withHost,
+  withoutHost,
+} from './topology.ts';
+import { withTopology } from './up.ts';
+
+const CHANGE_WITHIN_MS = 20_000;
+const PROMOTE_WITHIN_MS = 60_000;
+const READY_WITHIN_MS = 60_000;
+const RETRY_MS = 200;
+
+/** Everything below works on a cluster that was started with --ha, from the machine that it runs on. */
+export interface Membership {
+  readonly host: Host;
+  readonly layout: Layout;
+  readonly progress: Progress;
+}
+
+/**
+ * A host is gone for good, its files with it. Nobody is told: its etcd member and its Node stay until `joinServer` or
+ * `removeServer`, as when a machine burns.
+ */
+export async function destroyHost(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+  const { settings, topology } = await readCluster(of.layout);
+  const { role } = hostNamed(topology, name);
+  if (role === 'control-plane' && controlPlanes(topology).length === 1) {
+    throw new Error(`"${name}" is the last control plane; "tsukube down" removes the cluster`);
+  }
+  await powerOff({ layout: of.layout, env: of.host.env, cluster: settings.name }, name, signal);
+  await rm(hostPlace(of.layout, name).directory, { recursive: true, force: true });
+  const left = role === 'worker' ? withoutHost(topology, name) : markedDestroyed(topology, name);
+  await writeSettings(of.layout, withTopology(settings, left));
+}
+
+/**
+ * A new control plane: first a member of etcd without a vote, which catches up, then with one, then a server. Members whose
+ * host was destroyed are forgotten first, so that they do not count as lost. Goes on where an interrupted call stopped.
+ */
+export async function joinServer(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+  const { layout, host, progress } = of;
+  const { settings, topology } = await readCluster(layout);
+  const etcd = await EtcdAdmin.open(layout, host.env);
+  let next = topology;
+  for (const lost of topology.hosts.filter((one) => one.destroyed)) {
+    await progress.step(`forgetting ${lost.name}`, () => forget(of, etcd, next, lost, signal));
+    next = withoutHost(next, lost.name);
+  }
+  const known = present(next).find((one) => one.name === name);
+  if (known && (await isReadyServer(of, known, signal))) throw new Error(`"${name}" is a control plane already`);
+  if (!known) next = withHost(next, name, 'control-plane');
+  const joining = hostNamed(next, name);
+  const plan = planOf(of, withTopology(settings, next));
+  await writeSettings(layout, plan.settings);
+  await progress.step(`adding ${name} to etcd`, async () => {
+    const via = await healthyMember(etcd, next, name, signal);
+    const members = await changed(of, signal, () => ensureLearner(etcd, via, name, signal));
+    const names = members.map((member) => member.name || name);
+    const start = { members: names, joins: true };
+    // Others look it up by name before they let it in. A server has no use for a member without a vote.
+    for (const one of present(next)) await writeHost(plan, one, start, one.name === name ? ['etcd'] : undefined);
+    await powerOn({ layout, env: host.env, cluster: settings.name, topology: next }, joining, signal);
+    await promoteWhenCaughtUp(of, etcd, { via, name }, signal);
+    await writeHost(plan, joining, start);
+  });
+  await progress.step(`waiting until ${name} serves`, () => untilServing(of, joining, signal));
+  await tellOthers(of, next, name, signal);
+}
+
+/** Takes a control plane out, whether its host is there, off, or destroyed. Refused when etcd would lose its quorum. */
+export async function removeServer(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+  const { layout, host, progress } = of;
+  const { settings, topology } = await readCluster(layout);
+  const leaving = topology.hosts.find((one) => one.name === name) ?? hostNamed(topology, name);
+  if (leaving.role !== 'control-plane') throw new Error(`"${name}" is a worker, not a control plane`);
+  const left = withoutHost(topology, name);
+  if (controlPlanes(left).length === 0) throw new Error(`"${name}" is the last control plane`);
+  const etcd = await EtcdAdmin.open(layout, host.env);
+  await requireQuorumWithout(etcd, topology, name, signal);
+  await progress.step(`removing ${name} from etcd`, () => forget(of, etcd, topology, leaving, signal));
+  const plan = planOf(of, withTopology(settings, left));
+  await writeSettings(layout, plan.settings);
+  await powerOff({ layout, env: host.env, cluster: settings.name }, name, signal);
+  await rm(hostPlace(layout, name).directory, { recursive: true, force: true });
+  for (const one of present(left)) await writeHost(plan, one, { members: [], joins: true });
+  await tellOthers(of, left, name, signal);
+}
+
+/** Removes the member and the Node of a host. Either may be gone already. */
+async function forget(of: Membership, etcd: EtcdAdmin, topology: Topology, lost: HostSpec, signal: AbortSignal) {
+  const via = await healthyMember(etcd, topology, lost.name, signal);
+  const member = (await etcd.members(via, signal)).find((one) => one.name === lost.name);
+  if (member) await changed(of, signal, () => etcd.remove(via, member.id, signal));
+  const client = await clientOf({ layout: of.layout, env: of.host.env }, [serverUrl(via)]);
+  try {
+    await client.resource('nodes').delete({ name: lost.name }, { signal });
+  } catch (error) {
+    if (!isReason(error, 'NotFound')) throw error;
+  } finally {
+    client.close();
+  }
+}
+
+/** A member that has a quorum behind it, other than the one that comes or goes. */
+async function healthyMember(
+  etcd: EtcdAdmin,
+  topology: Topology,
+  except: string,
+  signal: AbortSignal,
+): Promise<HostSpec> {
+  for (const one of controlPlanes(topology)) {
+    if (one.name === except) continue;
+    const endpoint = await etcd.endpoint(one, signal).catch(() => undefined);
+    if (endpoint?.isHealthy) return one;
+  }
+  signal.throwIfAborted();
+  throw new Error('etcd has no quorum: no member can be added or removed until enough of them are back');
+}
+
+/** etcd refuses changes for some seconds after the last one, until all members are connected. */
+function changed<T>({ host }: Membership, signal: AbortSignal, change: () => Promise<T>): Promise<T> {
+  return until(host.env.clock, CHANGE_WITHIN_MS, signal, change);
+}
+
+async function ensureLearner(
+  etcd: EtcdAdmin,
+  via: HostSpec,
+  name: string,
+  signal: AbortSignal,
+): Promise<readonly EtcdMember[]> {
+  const url = peerUrl(name);
+  const before = await etcd.members(via, signal);
+  if (!before.some((member) => member.peerUrls.includes(url))) await etcd.addLearner(via, url, signal);
+  return etcd.members(via, signal);
+}
+
+async function promoteWhenCaughtUp(
+  { host: { env } }: Membership,
+  etcd: EtcdAdmin,
+  { via, name }: { readonly via: HostSpec; readonly name: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const url = peerUrl(name);
+  await until(env.clock, PROMOTE_WITHIN_MS, signal, async () => {
+    const member = (await etcd.members(via, signal)).find((one) => one.peerUrls.includes(url));
+    if (!member) throw new Error(`${name} is no member of etcd`);
+    if (member.isLearner) await etcd.promote(via, member.id, signal);
+  });
+}
+
+async function requireQuorumWithout(
+  etcd: EtcdAdmin,
+  topology: Topology,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const endpoints = await Promise.all(
+    controlPlanes(topology)
+      .filter((one) => one.name !== name)
+      .map((one) => etcd.endpoint(one, signal).catch(() => undefined)),
+  );
+  const healthy = endpoints.filter((endpoint) => endpoint?.isHealthy).length;
+  const others = topology.hosts.filter((one) => one.role === 'control-plane' && one.name !== name).length;
+  if (healthy >= Math.floor(others / 2) + 1) return;
+  throw new Error(`without "${name}" etcd would have no quorum: ${healthy} of its ${others} other members are healthy`);
+}
+
+async function untilServing(of: Membership, joining: HostSpec, signal: AbortSignal): Promise<void> {
+  await until(of.host.env.clock, READY_WITHIN_MS, signal, async () => {
+    if (!(await isReadyServer(of, joining, signal))) throw new Error(`the API server on ${joining.name} is not ready`);
+  });
+}
+
+async function isReadyServer({ layout, host }: Membership, server: HostSpec, signal: AbortSignal): Promise<boolean> {
+  const question = { url: `${serverUrl(server)}/readyz`, tls: await serverTls(layout), timeoutMs: 2_000 };
+  const answer = await ask(question, host.env.clock, signal).catch(() => undefined);
+  return answer?.code === 200;
+}
+
+/**
+ * The others take up the new membership: balancers at once and without dropping a connection; servers, which know etcd's
+ * members from their start, one after the other, each drained and ready again before the next.
+ */
+async function tellOthers(of: Membership, topology: Topology, changed: string, signal: AbortSignal): Promise<void> {
+  const hosts = new Hosts({ layout: of.layout, env: of.host.env });
+  const others = controlPlanes(topology).filter(({ name }) => name !== changed);
+  if (topology.virtualAddress) {
+    for (const { name } of others) await hosts.reload(name);
+  } else {
+    for (const { name } of present(topology)) if (name !== changed) await hosts.terminate(name, 'agent');
+  }
+  for (const one of others) {
+    await of.progress.step(`restarting the API server on ${one.name}`, async () => {
+      const before = (await hosts.processes(one.name)).find(({ component }) => component === 'server')?.pid;
+      if ((await hosts.terminate(one.name, 'server')) === 0) return;
+      await until(of.host.env.clock, READY_WITHIN_MS, signal, async () => {
+        const now = (await hosts.processes(one.name)).find(({ component }) => component === 'server')?.pid;
+        if (now === undefined || now === before) throw new Error(`the API server on ${one.name} has not restarted`);
+        if (!(await isReadyServer(of, one, signal))) throw new Error(`the API server on ${one.name} is not ready`);
+      });
+    });
+  }
+}
+
+/** Tries until it does not throw; then, or after the time, with the last reason. */
+async function until<T>(clock: Clock, withinMs: number, signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+  const endMs = clock.monotonic() + withinMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (clock.monotonic() > endMs) throw error;
+    }
+    await sleep(clock, RETRY_MS, signal);
+  }
+}
+
+function serverUrl({ address }: HostSpec): string {
+  return `https://${address}:${SERVER_PORT}`;
+}
+
+function planOf({ host, layout }: Membership, settings: Settings): ClusterPlan {
+  return { layout, settings, topology: settings.topology!, env: host.env, program: host.program };
+}
+
+async function readCluster(layout: Layout): Promise<{ settings: Settings; topology: Topology }> {
+  const settings = await readSettings(layout.settings);
+  if (!settings?.topology) throw new Error(`cluster "${layout.name}" was not started with "tsukube up --ha"`);
+  return { settings, topology: settings.topology };
+}
+
+async function writeSettings(layout: Layout, settings: Settings): Promise<void> {
+  await writeFileAtomically(layout.settings, `${JSON.stringify(settings, null, 2)}\n`, 0o644);
+}
