@@ -533,3 +533,143 @@ describe('a conversion webhook', () => {
     assert.equal((await ask('GET', `${second}/c`)).status, 200, 'a failure is not kept');
   });
 });
+
+describe('rules', () => {
+  const rule = (text: string, more: object = {}): object => ({ rule: text, ...more });
+  let path: string;
+  before(async () => {
+    path = await define('Rule', [
+      schema({
+        'x-kubernetes-validations': [
+          rule('self.min <= self.max', { message: 'min is more than max' }),
+          rule("!has(self.items) || self.items.all(i, i.name.matches('^[a-z]+$'))", {
+            messageExpression: "'of ' + string(size(self.items)) + ' some are bad'",
+          }),
+          rule('!has(self.from__dash__to) || duration("1h") > self.from__dash__to', {
+            fieldPath: '.from-to',
+            reason: 'FieldValueForbidden',
+          }),
+        ],
+        properties: {
+          min: { type: 'integer', default: 0 },
+          max: { type: 'integer', default: 100 },
+          fixed: {
+            type: 'string',
+            'x-kubernetes-validations': [rule('self == oldSelf', { message: 'fixed is immutable' })],
+          },
+          grows: {
+            type: 'integer',
+            'x-kubernetes-validations': [
+              rule('!oldSelf.hasValue() || self >= oldSelf.value()', { optionalOldSelf: true }),
+            ],
+          },
+          items: {
+            type: 'array',
+            maxItems: 10,
+            'x-kubernetes-list-type': 'map',
+            'x-kubernetes-list-map-keys': ['name'],
+            items: {
+              type: 'object',
+              required: ['name'],
+              properties: {
+                name: { type: 'string', maxLength: 20 },
+                size: {
+                  type: 'integer',
+                  'x-kubernetes-validations': [rule('self >= oldSelf', { message: 'sizes grow' })],
+                },
+              },
+            },
+          },
+          'from-to': { type: 'string', format: 'duration' },
+          memory: {
+            type: 'string',
+            maxLength: 20,
+            'x-kubernetes-validations': [rule("quantity(self).isLessThan(quantity('1Gi'))")],
+          },
+        },
+      }),
+    ]);
+  });
+  const messages = (answer: Answer): string[] =>
+    answer.json.details.causes.map((one: { field: string; message: string }) => `${one.field}: ${one.message}`);
+  const merge = { 'content-type': 'application/merge-patch+json' };
+
+  test('hold, or tell what is wrong', async () => {
+    const good = {
+      min: 1,
+      max: 2,
+      items: [{ name: 'a', size: 1 }],
+      fixed: 'x',
+      grows: 1,
+      'from-to': '5m',
+      memory: '5Mi',
+    };
+    const made = await ask('POST', path, object('Rule', 'a', { spec: good }));
+    assert.equal(made.status, 201, made.text);
+    const bad = await ask(
+      'POST',
+      path,
+      object('Rule', 'b', {
+        spec: { min: 3, max: 2, items: [{ name: 'A' }], 'from-to': '2h', memory: '2Gi' },
+      }),
+    );
+    assert.equal(bad.status, 422);
+    assert.deepEqual(messages(bad), [
+      'spec: Invalid value: "object": min is more than max',
+      'spec: Invalid value: "object": of 1 some are bad',
+      'spec.from-to: Forbidden: failed rule: !has(self.from__dash__to) || duration("1h") > self.from__dash__to',
+      'spec.memory: Invalid value: "string": failed rule: quantity(self).isLessThan(quantity(\'1Gi\'))',
+    ]);
+  });
+
+  test('of change compare with what was there', async () => {
+    const changed = await ask(
+      'PATCH',
+      `${path}/a`,
+      {
+        spec: {
+          fixed: 'y',
+          grows: 0,
+          items: [
+            { name: 'new', size: 0 },
+            { name: 'a', size: 0 },
+          ],
+        },
+      },
+      merge,
+    );
+    assert.deepEqual(messages(changed).sort(), [
+      'spec.fixed: Invalid value: "string": fixed is immutable',
+      'spec.grows: Invalid value: "integer": failed rule: !oldSelf.hasValue() || self >= oldSelf.value()',
+      'spec.items[1].size: Invalid value: "integer": sizes grow',
+    ]);
+    assert.equal((await ask('PATCH', `${path}/a`, { spec: { grows: 2, min: 2 } }, merge)).status, 200);
+  });
+
+  test('that cannot be are refused with the definition', async () => {
+    const told = async (spec: object): Promise<string> => {
+      const answer = await ask('POST', DEFINITIONS, definition('Bad', [schema(spec)]));
+      assert.equal(answer.status, 422, answer.text);
+      return answer.json.message;
+    };
+    const at = 'spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: ';
+    const spec = (text: string, more: object = {}): object => ({
+      'x-kubernetes-validations': [rule(text)],
+      properties: { a: { type: 'integer' }, l: { type: 'array', items: { type: 'string', ...more }, ...more } },
+    });
+    assert.ok((await told(spec('self.b > 1'))).includes(`${at}Invalid value: "self.b > 1": compilation failed: `));
+    assert.ok((await told(spec('self.a == "x"'))).includes('compilation failed: no such overload: int == string'));
+    assert.ok((await told(spec('self.a + 1'))).includes('must evaluate to a bool'));
+    assert.ok((await told(spec('self.a >'))).includes('compilation failed: '));
+    assert.ok(
+      (await told(spec('self.l.all(x, self.l.all(y, x == y || x.contains(y)))'))).includes(
+        'estimated rule cost exceeds budget by factor of more than 100x',
+      ),
+    );
+    const bounded = definition('Bounded', [
+      schema(spec('self.l.all(x, self.l.all(y, x == y || x.contains(y)))', { maxItems: 20, maxLength: 20 })),
+    ]);
+    const made = await ask('POST', DEFINITIONS, bounded);
+    assert.equal(made.status, 201, made.text);
+  });
+});

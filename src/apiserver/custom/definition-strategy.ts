@@ -17,6 +17,7 @@ import {
 import { defineStrategy } from '../strategies/strategy.ts';
 import { schemaProblems } from './check-schema.ts';
 import { CLEANUP_FINALIZER, isEstablished, isProtectedGroup } from './conditions.ts';
+import { rulesProblems } from './rules/check.ts';
 
 type Version = CustomResourceDefinitionVersion;
 
@@ -158,7 +159,12 @@ function versionProblems(version: Version, path: string): FieldError[] {
   }
   const schema = version.schema?.openAPIV3Schema as unknown as SchemaProps | undefined;
   if (!schema) errors.push(required(`${path}.schema.openAPIV3Schema`, 'schemas are required'));
-  else errors.push(...schemaProblems(schema, `${path}.schema.openAPIV3Schema`));
+  else {
+    const at = `${path}.schema.openAPIV3Schema`;
+    const structural = schemaProblems(schema, at);
+    // Rules are read against the schema's types, which have to be right first.
+    errors.push(...structural, ...(structural.length === 0 ? rulesProblems(schema, at) : []));
+  }
   for (const [i, column] of (version.additionalPrinterColumns ?? []).entries()) {
     errors.push(...columnProblems(column, `${path}.additionalPrinterColumns[${i}]`));
   }
