@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { ConfigMap, OwnerReference } from '../api/generated/types.ts';
 import type { ResourceClient } from '../client/contract.ts';
+import { silentLog } from '../lib/log.ts';
 import { garbageCollector } from './garbage-collector.ts';
 import { decideForeground, decideOwned } from './garbage-decision.ts';
 import { OwnerGraph } from './garbage-graph.ts';
@@ -111,7 +112,8 @@ describe('garbage collector', () => {
     assert.deepEqual(await cluster.events(), [expected]);
   });
 
-  it('a cluster-scoped object with a namespaced owner, or one of an unknown kind, is left alone', async () => {
+  it('a cluster-scoped object with a namespaced owner, or one of an unknown kind, is left alone, without noise', async (t) => {
+    const errors = t.mock.method(silentLog, 'error', () => undefined);
     const owner = await make('owner');
     const { client } = cluster;
     const metadata = { name: 'n', ownerReferences: [owned(owner, { uid: 'absent' })] };
@@ -120,6 +122,7 @@ describe('garbage collector', () => {
     await cluster.pass(60_000);
     assert.ok(await client.resource('nodes').get({ name: 'n' }));
     assert.deepEqual(await names(), ['alien', 'owner']);
+    assert.equal(errors.mock.callCount(), 0);
   });
 
   it('a circle of owners in foreground deletion does not wait for itself', async () => {

@@ -16,7 +16,7 @@ import {
   waitsForOrphaning,
 } from './garbage-graph.ts';
 import { GarbageMonitors } from './garbage-monitors.ts';
-import { type Controller, type ControllerContext, type Enqueue, type Requeue, watch } from './runtime.ts';
+import { type Controller, type ControllerContext, type Enqueue, NotYetError, type Requeue, watch } from './runtime.ts';
 
 export interface GarbageCollectorOptions {
   /** Between looks at what resources are served; a changed CustomResourceDefinition is noticed at once. Default: 30 s. */
@@ -147,7 +147,7 @@ class Collector {
     const { namespace } = object.metadata;
     if (this.#absent.has(absentKey(owner.uid, namespace))) return 'dangling';
     const resource = this.#monitors?.resourceOf(owner.apiVersion, owner.kind);
-    if (!resource) throw new Error(`no matches for kind "${owner.kind}" in version "${owner.apiVersion}"`);
+    if (!resource) throw new NotYetError(`no matches for kind "${owner.kind}" in version "${owner.apiVersion}"`);
     if (resource.namespaced && !namespaced) return undefined;
     const known = this.#graph.get(owner.uid);
     const place = resource.namespaced ? namespace : undefined;

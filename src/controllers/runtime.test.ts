@@ -4,7 +4,8 @@ import { recordEvents } from '../client/events.ts';
 import { testCluster } from '../client/test-cluster.ts';
 import { aborted } from '../lib/abort.ts';
 import { InvariantError } from '../lib/assert.ts';
-import { type Controller, runControllers, watch } from './runtime.ts';
+import { type Log, silentLog } from '../lib/log.ts';
+import { type Controller, NotYetError, runControllers, watch } from './runtime.ts';
 import { runTestControllers } from './test-controllers.ts';
 
 function counter(
@@ -50,6 +51,38 @@ it('a key that fails backs off alone, and its back-off is forgotten when it succ
   assert.match(metrics, /workqueue_retries_total\{name="c"\} 2/);
   assert.match(metrics, /workqueue_depth\{name="c"\} 0/);
   await cluster.close();
+});
+
+it('what waits for something else is backed off, and said at debug only', async () => {
+  const lines: string[] = [];
+  const say = (level: string) => (message: string) => void lines.push(`${level} ${message}`);
+  const log: Log = {
+    ...silentLog,
+    ...{ debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') },
+    child: () => log,
+  };
+  const plane = await testCluster();
+  const env = { ...plane.env, log };
+  let calls = 0;
+  const controller = counter('c', async () => {
+    calls++;
+    throw new NotYetError('no matches for kind "Thing"');
+  });
+  const { client, informers, signal } = plane;
+  const events = recordEvents({ client, env, component: 'test' }, signal);
+  const run = runControllers([controller], { informers, env, events, clientFor: () => client }, signal);
+  await plane.pass(0);
+  await plane.client.resource('configmaps').create({ metadata: { namespace: 'default', name: 'x' } });
+  await plane.pass(0);
+  await plane.pass(100);
+  assert.ok(calls >= 4 && calls <= 6, `${calls} tries in 100 ms`);
+  assert.deepEqual(
+    lines.filter((line) => !line.startsWith('debug')),
+    [],
+  );
+  assert.equal(lines.filter((line) => line === 'debug no matches for kind "Thing", will retry').length, calls);
+  await plane.close();
+  await run;
 });
 
 it('looks again after the time asked for', async () => {

@@ -57,6 +57,11 @@ export interface Controller {
   run?(ctx: ControllerContext, enqueue: Enqueue, signal: AbortSignal): Promise<void>;
 }
 
+/** Thrown by a reconcile that can do nothing until something else is there: backed off as any failure, and no line above debug. */
+export class NotYetError extends Error {
+  override name = 'NotYetError';
+}
+
 /** The mapping of one resource's changes to keys. Make it with `watch` or `watchDynamic`. */
 export interface Watch {
   /** Declares the informer and its indexes. */
@@ -255,6 +260,7 @@ class Running {
       if (isAbort(error, signal) || signal.aborted) return;
       // A conflict is the ordinary answer to a stale cache; everything else is worth a line.
       if (isReason(error, 'Conflict')) log.debug('conflict, will retry', { key });
+      else if (error instanceof NotYetError) log.debug(`${error.message}, will retry`, { key });
       else log.error('reconcile failed, will retry', error, { key, failures: this.#queue.failures(key) + 1 });
       this.#queue.retry(key);
     }

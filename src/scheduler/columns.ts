@@ -13,6 +13,11 @@ const INITIAL_CAPACITY = 64;
 const MATCH_COLUMN_LIMIT = 512;
 /** Every placement writes to each of these: few, for the templates in use. */
 const USAGE_COLUMN_LIMIT = 64;
+/** Topology keys are the pods' to choose: the column longest unused goes. */
+export const LABEL_COLUMN_LIMIT = 256;
+/** Resource names and taint sets are others' to choose: from this many on, numbers that nobody uses are given again. */
+export const REUSED_FROM = 64;
+const BASE_RESOURCES = ['cpu', 'memory', 'ephemeral-storage'];
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 const REGION_LABEL = 'topology.kubernetes.io/region';
 
@@ -26,7 +31,7 @@ export interface ImageColumn {
  * them back within one synchronous stretch. A slot is a node's place in every column; it is used again after removal.
  */
 export class Columns {
-  readonly resources = new Interner(['cpu', 'memory', 'ephemeral-storage']);
+  readonly resources = new Interner(BASE_RESOURCES);
   readonly slots = new Map<string, number>();
   readonly groups = new PodGroups(INITIAL_CAPACITY);
   readonly images = new Map<string, ImageColumn>();
@@ -133,22 +138,36 @@ export class Columns {
     if (this.hostPorts[slot]?.size === 0) this.hostPorts[slot] = undefined;
   }
 
-  /** The number of a resource, with columns for it. */
-  resource(name: string): number {
-    const id = this.resources.id(name);
-    while (this.allocatable.length <= id) this.#addResourceColumn();
-    return id;
+  /** The number of a resource that some node has or some placed pod asks for; undefined: no node has any of it. */
+  resource(name: string): number | undefined {
+    return this.resources.known(name);
   }
 
-  /** A label's values as numbers, node by node; made on first use and kept up to date from then on. */
-  label(key: string): LabelColumn {
-    let column = this.#labels.get(key);
-    if (!column) {
-      column = new LabelColumn(key, this.#capacity);
-      this.#labels.set(key, column);
-      for (const slot of this.slots.values()) column.set(slot, this.nodes[slot]);
+  /** The number of a resource, with columns for it. New names come between scheduling cycles only. */
+  #resource(name: string): number {
+    const known = this.resources.known(name);
+    if (known !== undefined) return known;
+    const unused = this.resources.size < REUSED_FROM ? -1 : this.allocatable.findIndex((_, id) => this.#isUnused(id));
+    if (unused >= 0) {
+      this.resources.reuse(unused, name);
+      return unused;
     }
-    return column;
+    this.#addResourceColumn();
+    return this.resources.id(name);
+  }
+
+  #isUnused(id: number): boolean {
+    const isZero = (amount: number): boolean => amount === 0;
+    return id >= BASE_RESOURCES.length && this.allocatable[id]!.every(isZero) && this.requested[id]!.every(isZero);
+  }
+
+  /** A label's values as numbers, node by node; made on first use and kept up to date while it is used. */
+  label(key: string): LabelColumn {
+    return useOf(this.#labels, key, LABEL_COLUMN_LIMIT, () => {
+      const column = new LabelColumn(key, this.#capacity);
+      for (const slot of this.slots.values()) column.set(slot, this.nodes[slot]);
+      return column;
+    });
   }
 
   /** A predicate's verdict on every node, worked out once for every version of a node's labels. */
@@ -162,7 +181,7 @@ export class Columns {
   }
 
   #account(info: PodInfo, slot: number, sign: 1 | -1): void {
-    for (const [name, amount] of info.amounts) this.requested[this.resource(name)]![slot]! += sign * amount;
+    for (const [name, amount] of info.amounts) this.requested[this.#resource(name)]![slot]! += sign * amount;
     this.nonZeroMilliCpu[slot]! += sign * info.nonZeroMilliCpu;
     this.nonZeroMemory[slot]! += sign * info.nonZeroMemory;
     this.podCount[slot]! += sign;
@@ -173,7 +192,7 @@ export class Columns {
     for (const column of this.allocatable) column[slot] = 0;
     for (const [name, amount] of parse(node.status?.allocatable)) {
       if (name === 'pods') continue;
-      const id = this.resource(name);
+      const id = this.#resource(name);
       this.allocatable[id]![slot] = amount;
     }
     this.allowedPods[slot] = amountOf('pods', node.status?.allocatable?.pods ?? '0');
@@ -182,10 +201,22 @@ export class Columns {
 
   #setTaints(slot: number, taints: readonly Taint[]): void {
     const key = taints.map((t) => `${t.key}=${t.value ?? ''}:${t.effect}`).join();
-    const id = this.#taintSetIds.id(key);
-    if (id === this.taintSets.length) this.taintSets.push(taints);
+    let id = this.#taintSetIds.known(key);
+    if (id === undefined) {
+      id = this.#newTaintSet(key);
+      this.taintSets[id] = taints;
+    }
     this.taintedNodes += (id === 0 ? 0 : 1) - (this.taintSet[slot] === 0 ? 0 : 1);
     this.taintSet[slot] = id;
+  }
+
+  #newTaintSet(key: string): number {
+    if (this.taintSets.length < REUSED_FROM) return this.#taintSetIds.id(key);
+    const used = new Set(this.taintSet);
+    const unused = this.taintSets.findIndex((_, id) => id > 0 && !used.has(id));
+    if (unused < 0) return this.#taintSetIds.id(key);
+    this.#taintSetIds.reuse(unused, key);
+    return unused;
   }
 
   #setImages(slot: number, previous: Node | undefined, node: Node | undefined): void {
@@ -271,7 +302,12 @@ export class Columns {
 function useOf<T>(map: Map<string, T>, key: string, limit: number, make: () => T): T {
   const value = map.get(key) ?? make();
   map.delete(key);
-  if (map.size >= limit) map.delete(map.keys().next().value!);
+  if (map.size >= limit) {
+    const oldest = map.keys().next().value!;
+    const dropped = map.get(oldest);
+    if (dropped instanceof LabelColumn) dropped.retire();
+    map.delete(oldest);
+  }
   map.set(key, value);
   return value;
 }

@@ -1,4 +1,4 @@
-/** Gives equal texts the same small number, from 0 up, in order of first sight. It never forgets: intern only what is few. */
+/** Gives equal texts the same small number, from 0 up, in order of first sight. It forgets only what it is told to. */
 export class Interner {
   readonly #ids = new Map<string, number>();
   readonly #texts: string[] = [];
@@ -15,6 +15,18 @@ export class Interner {
       this.#texts.push(text);
     }
     return id;
+  }
+
+  /** The number of a text that has one. */
+  known(text: string): number | undefined {
+    return this.#ids.get(text);
+  }
+
+  /** Gives the number of a text that is no more to another. */
+  reuse(id: number, text: string): void {
+    this.#ids.delete(this.#texts[id]!);
+    this.#ids.set(text, id);
+    this.#texts[id] = text;
   }
 
   text(id: number): string {

@@ -12,6 +12,8 @@ export class LabelColumn {
   present = 0;
   /** Changes whenever any node's value does. */
   version = 0;
+  /** It is kept up to date no more; what was worked out of it is worthless. */
+  isRetired = false;
   #numbers = new Map<string, number>();
   #texts: (string | undefined)[];
 
@@ -34,6 +36,10 @@ export class LabelColumn {
     this.version++;
     this.ids[slot] = text === undefined ? 0 : this.#number(text);
     if (this.#numbers.size > STALE_FACTOR * this.ids.length) this.#renumber();
+  }
+
+  retire(): void {
+    this.isRetired = true;
   }
 
   grow(capacity: number): void {

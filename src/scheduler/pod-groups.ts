@@ -18,7 +18,7 @@ export interface PodCounter {
   counts: Int32Array;
   total: number;
   /** Sums by label value, for the labels asked for; as good as the label's version. */
-  readonly domains: DomainSums[];
+  domains: DomainSums[];
 }
 
 interface DomainSums {
@@ -177,7 +177,7 @@ export function domainSums(counter: PodCounter, column: LabelColumn): Float64Arr
     domain.version = column.version;
   } else {
     domain = { column, version: column.version, sums };
-    counter.domains.push(domain);
+    counter.domains = [...counter.domains.filter((one) => !one.column.isRetired), domain];
   }
   return sums;
 }

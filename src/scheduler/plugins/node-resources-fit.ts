@@ -47,7 +47,9 @@ function shrank(previous: PodInfo, pod: PodInfo): boolean {
 
 class FitFilter implements NodeFilter {
   readonly #columns: Columns;
-  readonly #resources: number[] = [];
+  /** Undefined: no node has any. */
+  readonly #resources: (number | undefined)[] = [];
+  readonly #names: string[] = [];
   readonly #amounts: number[] = [];
   readonly #verdicts: UsageColumn;
 
@@ -57,6 +59,7 @@ class FitFilter implements NodeFilter {
     for (const [name, amount] of info.amounts) {
       if (!(amount > 0)) continue;
       this.#resources.push(columns.resource(name));
+      this.#names.push(name);
       this.#amounts.push(amount);
       key += ` ${name}=${amount}`;
     }
@@ -82,7 +85,8 @@ class FitFilter implements NodeFilter {
     const { podCount, allowedPods, allocatable, requested } = this.#columns;
     if (podCount[slot]! >= allowedPods[slot]!) return false;
     for (let r = 0; r < this.#resources.length; r++) {
-      const resource = this.#resources[r]!;
+      const resource = this.#resources[r];
+      if (resource === undefined) return false;
       if (this.#amounts[r]! > allocatable[resource]![slot]! - requested[resource]![slot]!) return false;
     }
     return true;
@@ -95,9 +99,10 @@ class FitFilter implements NodeFilter {
     if (columns.podCount[slot]! >= columns.allowedPods[slot]!) reasons.push(REASON_TOO_MANY_PODS);
     this.#resources.forEach((resource, r) => {
       const amount = this.#amounts[r]!;
-      const allocatable = columns.allocatable[resource]![slot]!;
-      if (amount <= allocatable - columns.requested[resource]![slot]!) return;
-      reasons.push(insufficient(columns.resources.text(resource)));
+      const allocatable = resource === undefined ? 0 : columns.allocatable[resource]![slot]!;
+      const requested = resource === undefined ? 0 : columns.requested[resource]![slot]!;
+      if (amount <= allocatable - requested) return;
+      reasons.push(insufficient(this.#names[r]!));
       if (amount > allocatable) resolvable = false;
     });
     return { reasons, resolvable };
