@@ -6,6 +6,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
 import { dirname, join, normalize, relative } from 'node:path';
 import { build, type Metafile } from 'esbuild';
+import { writeDescriptions } from './descriptions.ts';
 
 const DESTINATION = 'dist/npm';
 const NATIVE = ['lmdb'];
@@ -14,6 +15,7 @@ const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { d
 const temporary = `${DESTINATION}.${process.pid}`;
 try {
   const { inputs, outputs } = await bundles(temporary);
+  await writeDescriptions(temporary);
   checkDependencies(outputs);
   await writeFile(join(temporary, 'THIRD-PARTY-LICENSES.txt'), licences(inputs));
   await declarations(join(temporary, 'types'));

@@ -2,6 +2,7 @@
 // Native packages stay outside, beside it in node_modules.
 import { rename } from 'node:fs/promises';
 import { build } from 'esbuild';
+import { writeDescriptions } from './descriptions.ts';
 
 const started = performance.now();
 const temporary = `dist/main.${process.pid}.js`;
@@ -23,6 +24,7 @@ await build({
   },
   logLevel: 'warning',
 });
+await writeDescriptions('dist');
 await rename(`${temporary}.map`, 'dist/main.js.map');
 await rename(temporary, 'dist/main.js');
 if (process.stderr.isTTY) process.stderr.write(`tsukube: built in ${Math.round(performance.now() - started)} ms\n`);

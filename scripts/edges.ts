@@ -32,6 +32,10 @@ const EDGES: Readonly<Record<string, { readonly may: readonly Access[]; readonly
     may: ['loading'],
     because: 'loads jose with the first token; the simulator issues none',
   },
+  'apiserver/discovery/descriptions.ts': {
+    may: ['disk', 'turns'],
+    because: 'reads a data file of the program itself when a client asks for OpenAPI; nobody simulated does',
+  },
   'apiserver/http/listener.ts': { may: ['network'], because: 'the HTTPS listener' },
   'apiserver/http/exchange-http1.ts': { may: ['network'], because: 'one HTTP/1.1 exchange of the listener' },
   'apiserver/http/exchange-http2.ts': { may: ['network'], because: 'one HTTP/2 exchange of the listener' },

@@ -1,6 +1,7 @@
 // The paths of resources as OpenAPI operations.
 import resourceData from '../../api/data/resources.json' with { type: 'json' };
 import { apiVersionOf, type Resource, type Tables } from '../../api/tables.ts';
+import type { Descriptions } from './descriptions.ts';
 import { type Dialect, type Schema, SchemaSet } from './openapi-schemas.ts';
 
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1';
@@ -43,8 +44,13 @@ export interface PathsAndSchemas {
 }
 
 /** Paths of the resources and the schemas that these need. */
-export function openApiOf(tables: Tables, resources: readonly Resource[], dialect: Dialect): PathsAndSchemas {
-  const set = new SchemaSet(tables, dialect);
+export function openApiOf(
+  tables: Tables,
+  resources: readonly Resource[],
+  dialect: Dialect,
+  descriptions: Descriptions = {},
+): PathsAndSchemas {
+  const set = new SchemaSet(tables, dialect, descriptions);
   const paths: { [path: string]: Schema } = {};
   for (const row of resources) addResource(paths, row, new Operations(tables, set, dialect, row));
   return { paths, schemas: set.schemas };

@@ -1,6 +1,7 @@
 // Types of the table as OpenAPI schemas, with the x-kubernetes-* extensions that clients patch and explain by.
 import type { Field, Tables, TypeRow } from '../../api/tables.ts';
 import { publishedSchema } from '../custom/openapi.ts';
+import type { Descriptions } from './descriptions.ts';
 
 export type Schema = { [key: string]: unknown };
 
@@ -63,10 +64,12 @@ export class SchemaSet {
   readonly schemas: { [name: string]: Schema } = {};
   readonly #tables: Tables;
   readonly #dialect: Dialect;
+  readonly #descriptions: Descriptions;
 
-  constructor(tables: Tables, dialect: Dialect) {
+  constructor(tables: Tables, dialect: Dialect, descriptions: Descriptions = {}) {
     this.#tables = tables;
     this.#dialect = dialect;
+    this.#descriptions = descriptions;
   }
 
   /** A reference to a type, which is then in the set. */
@@ -74,7 +77,9 @@ export class SchemaSet {
     if (!(name in this.schemas)) {
       // Entered before it is filled: types refer to themselves.
       this.schemas[name] = {};
-      this.schemas[name] = this.#schemaOf(this.#tables.type(name));
+      const description = this.#descriptions[name]?.type;
+      const schema = this.#schemaOf(this.#tables.type(name));
+      this.schemas[name] = description === undefined ? schema : { description, ...schema };
     }
     return { $ref: `${this.#dialect.refPrefix}${name}` };
   }
@@ -86,7 +91,9 @@ export class SchemaSet {
     if (row.alias !== undefined) return this.ref(row.alias.slice(1));
     if (row.custom !== undefined) return this.#dialect.version === 3 ? {} : { type: 'object' };
     const properties: { [name: string]: Schema } = {};
-    for (const field of row.fields?.values() ?? []) properties[field.name] = this.#fieldSchema(field);
+    const described = this.#descriptions[row.name]?.fields;
+    for (const field of row.fields?.values() ?? [])
+      properties[field.name] = this.#fieldSchema(field, described?.[field.name]);
     const required = [...(row.fields?.values() ?? [])].filter((field) => field.required).map((field) => field.name);
     return {
       type: 'object',
@@ -97,10 +104,11 @@ export class SchemaSet {
     };
   }
 
-  #fieldSchema(field: Field): Schema {
+  #fieldSchema(field: Field, description: string | undefined): Schema {
     const schema = this.#codeSchema(field.code);
     // A reference may have no siblings.
     const base: Schema = '$ref' in schema && this.#dialect.version === 3 ? { allOf: [schema] } : schema;
+    if (description !== undefined) base.description = description;
     if (field.default !== undefined) base.default = field.default;
     if (field.enum) {
       if (field.code.startsWith('[]')) (base.items as Schema).enum = field.enum;

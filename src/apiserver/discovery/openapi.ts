@@ -1,6 +1,8 @@
 // OpenAPI documents, made when they are asked for and kept until the resources change.
 import { createHash } from 'node:crypto';
 import { apiVersionOf, type Tables } from '../../api/tables.ts';
+import type { ListBody } from '../http/list-bodies.ts';
+import type { Descriptions } from './descriptions.ts';
 import { openApiOf } from './openapi-paths.ts';
 import { openApi2AsProtobuf } from './openapi-protobuf.ts';
 import { OPENAPI_2, OPENAPI_3, type Schema } from './openapi-schemas.ts';
@@ -10,31 +12,48 @@ const SECURITY = {
   BearerToken: { description: 'Bearer Token authentication', name: 'authorization', in: 'header', type: 'apiKey' },
 };
 
+/** A document and the hash of what it was made from. Compressing it is left to who sends it, and kept here. */
+export interface OpenApiDocument {
+  readonly hash: string;
+  readonly body: ListBody;
+}
+
 export interface OpenApi {
   /** /openapi/v3: where each group's document is. */
   index(): object;
-  /** The document of "api/v1" or "apis/apps/v1", with its hash; undefined: there is none. */
-  document(path: string): { readonly hash: string; readonly body: Buffer } | undefined;
+  /** The hash of the document of "api/v1" or "apis/apps/v1"; undefined: there is none. */
+  hashOf(path: string): string | undefined;
+  document(path: string): Promise<OpenApiDocument | undefined>;
+  /** Of the whole API. */
+  version2Hash(): string;
   /** The whole API as one OpenAPI v2 document. */
-  version2(): Buffer;
+  version2(): Promise<OpenApiDocument>;
   /** The same in protobuf. */
-  version2Protobuf(): Buffer;
+  version2Protobuf(): Promise<OpenApiDocument>;
 }
 
-export function createOpenApi(tables: Tables, gitVersion: string): OpenApi {
+interface Entry {
+  readonly served: ServedVersion;
+  readonly hash: string;
+  body?: ListBody;
+}
+
+interface State {
+  readonly versions: ReadonlyMap<string, Entry>;
+  readonly hash: string;
+  version2?: ListBody;
+  protobuf?: ListBody;
+}
+
+export function createOpenApi(
+  tables: Tables,
+  gitVersion: string,
+  descriptions: () => Promise<Descriptions> = async () => ({}),
+): OpenApi {
   const info = { title: 'Kubernetes', version: gitVersion };
-  const current = madeFromResources(tables, () => {
-    const versions = new Map<string, { served: ServedVersion; hash: string; body?: Buffer }>();
-    for (const group of servedGroups(tables)) {
-      for (const served of group.versions) {
-        const path = `${served.group === '' ? 'api' : 'apis'}/${apiVersionOf(served)}`;
-        versions.set(path, { served, hash: hashOf(gitVersion, served) });
-      }
-    }
-    return { versions, version2: undefined as Buffer | undefined, protobuf: undefined as Buffer | undefined };
-  });
-  const version2 = (): Schema => {
-    const { paths, schemas } = openApiOf(tables, [...tables.resources()], OPENAPI_2);
+  const current = madeFromResources(tables, () => stateOf(tables, gitVersion));
+  const version2 = async (): Promise<Schema> => {
+    const { paths, schemas } = openApiOf(tables, [...tables.resources()], OPENAPI_2, await descriptions());
     return { swagger: '2.0', info, paths, definitions: schemas, securityDefinitions: SECURITY };
   };
   return {
@@ -44,27 +63,43 @@ export function createOpenApi(tables: Tables, gitVersion: string): OpenApi {
       });
       return { paths: Object.fromEntries(paths) };
     },
-    document(path) {
+    hashOf: (path) => current().versions.get(path)?.hash,
+    async document(path) {
       const entry = current().versions.get(path);
       if (!entry) return undefined;
       if (!entry.body) {
-        const { paths, schemas } = openApiOf(tables, entry.served.resources, OPENAPI_3);
+        const { paths, schemas } = openApiOf(tables, entry.served.resources, OPENAPI_3, await descriptions());
         const document = { openapi: '3.0.0', info, paths, components: { schemas, securitySchemes: SECURITY } };
-        entry.body = Buffer.from(JSON.stringify(document));
+        entry.body = { plain: Buffer.from(JSON.stringify(document)) };
       }
       return { hash: entry.hash, body: entry.body };
     },
-    version2() {
+    version2Hash: () => current().hash,
+    async version2() {
       const state = current();
-      state.version2 ??= Buffer.from(JSON.stringify(version2()));
-      return state.version2;
+      state.version2 ??= { plain: Buffer.from(JSON.stringify(await version2())) };
+      return { hash: state.hash, body: state.version2 };
     },
-    version2Protobuf() {
+    async version2Protobuf() {
       const state = current();
-      state.protobuf ??= openApi2AsProtobuf(version2());
-      return state.protobuf;
+      state.protobuf ??= { plain: openApi2AsProtobuf(await version2()) };
+      return { hash: state.hash, body: state.protobuf };
     },
   };
+}
+
+function stateOf(tables: Tables, gitVersion: string): State {
+  const versions = new Map<string, Entry>();
+  const all = createHash('sha512');
+  for (const group of servedGroups(tables)) {
+    for (const served of group.versions) {
+      const path = `${served.group === '' ? 'api' : 'apis'}/${apiVersionOf(served)}`;
+      const hash = hashOf(gitVersion, served);
+      versions.set(path, { served, hash });
+      all.update(`${path} ${hash}\n`);
+    }
+  }
+  return { versions, hash: all.digest('hex').toUpperCase() };
 }
 
 /** Types belong to the program's version; what can change at run time is which resources there are, and custom ones' schemas. */

@@ -4,14 +4,16 @@ import type { Registry } from 'prom-client';
 import type { Tables } from '../../api/tables.ts';
 import { StatusError } from '../../machinery/status.ts';
 import type { TokenAuthority } from '../auth/service-account-tokens.ts';
+import { encodeValue } from '../http/encode.ts';
 import type { ResponseHeaders } from '../http/exchange.ts';
 import type { PathHandler } from '../http/handler.ts';
-import { JSON_TYPE, negotiate, PLAIN_OFFER, parseMediaRanges } from '../http/media.ts';
+import { type Accepted, JSON_TYPE, negotiate, PLAIN_OFFER, PROTOBUF_TYPE, parseMediaRanges } from '../http/media.ts';
 import { methodNotAllowed } from '../http/resource-handler.ts';
 import type { Response } from '../http/response.ts';
+import { type Descriptions, readDescriptions } from './descriptions.ts';
 import { apiGroup, apiGroupList, apiResourceList, apiVersions, groupDiscoveryList } from './documents.ts';
 import { type HealthChecks, healthAnswer } from './health.ts';
-import { createOpenApi } from './openapi.ts';
+import { createOpenApi, type OpenApiDocument } from './openapi.ts';
 import { OPENAPI_2_PROTOBUF, OPENAPI_2_PROTOBUF_SENT } from './openapi-protobuf.ts';
 import { madeFromResources, servedGroups } from './served-groups.ts';
 import { VERSION } from './version.ts';
@@ -109,14 +111,15 @@ function discoveryRoutes({ tables, address }: PathOptions): { api: Route; apis: 
     return { core, named, etags: new Map<string, { etag: string; body: Buffer }>() };
   });
   /** The aggregated document when the client takes it. */
-  const aggregated = (response: Response, which: 'core' | 'named'): boolean => {
-    const version = aggregatedVersion(response.exchange.header('accept'));
-    if (!version) return false;
+  const aggregated = async (response: Response, which: 'core' | 'named'): Promise<boolean> => {
+    const wanted = aggregatedForm(response.exchange.header('accept'));
+    if (!wanted) return false;
+    const { version, encoding } = wanted;
     const state = groups();
-    const key = `${which} ${version}`;
-    const known = state.etags.get(key) ?? withEtag(groupDiscoveryList(state[which], version));
+    const key = `${which} ${version} ${encoding}`;
+    const known = state.etags.get(key) ?? (await withEtag(groupDiscoveryList(state[which], version), wanted));
     state.etags.set(key, known);
-    const contentType = `${JSON_TYPE};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`;
+    const contentType = `${wanted.contentType};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`;
     const headers = { etag: `"${known.etag}"`, vary: 'Accept', 'cache-control': 'public' };
     const unchanged = response.exchange.header('if-none-match') === headers.etag;
     if (unchanged) response.send(304, contentType, '', headers);
@@ -129,13 +132,13 @@ function discoveryRoutes({ tables, address }: PathOptions): { api: Route; apis: 
   };
   return {
     async api(response, rest) {
-      if (rest === '') return aggregated(response, 'core') || send(response, apiVersions(address()));
+      if (rest === '') return (await aggregated(response, 'core')) || send(response, apiVersions(address()));
       const served = groups().core[0]?.versions.find((one) => one.version === rest);
       return served ? send(response, apiResourceList(served)) : false;
     },
     async apis(response, rest) {
       const { named } = groups();
-      if (rest === '') return aggregated(response, 'named') || send(response, apiGroupList(named));
+      if (rest === '') return (await aggregated(response, 'named')) || send(response, apiGroupList(named));
       const [name, version] = rest.split('/');
       const group = named.find((one) => one.name === name);
       if (!group) return false;
@@ -146,18 +149,26 @@ function discoveryRoutes({ tables, address }: PathOptions): { api: Route; apis: 
   };
 }
 
-function withEtag(value: object): { etag: string; body: Buffer } {
-  const body = Buffer.from(JSON.stringify(value));
+async function withEtag(value: object, as: Accepted): Promise<{ etag: string; body: Buffer }> {
+  const body = await encodeValue(value, as);
   return { etag: createHash('sha512').update(body).digest('hex').toUpperCase(), body };
 }
 
-/** The best version of aggregated discovery that an Accept header names before plain JSON. */
-function aggregatedVersion(accept: string | undefined): string | undefined {
+interface AggregatedForm extends Accepted {
+  readonly version: 'v2' | 'v2beta1';
+}
+
+/** The best form of aggregated discovery that an Accept header names before plain JSON. */
+function aggregatedForm(accept: string | undefined): AggregatedForm | undefined {
   for (const { type, parameters } of parseMediaRanges(accept ?? '')) {
     const isList = parameters.get('as') === 'APIGroupDiscoveryList' && parameters.get('g') === 'apidiscovery.k8s.io';
     const version = parameters.get('v');
-    if (type === JSON_TYPE && isList && (version === 'v2' || version === 'v2beta1')) return version;
-    if ((type === JSON_TYPE || type === '*/*') && !parameters.has('as')) return undefined;
+    if (isList && (version === 'v2' || version === 'v2beta1')) {
+      if (type === JSON_TYPE) return { version, encoding: 'json', contentType: type };
+      if (type === PROTOBUF_TYPE) return { version, encoding: 'protobuf', contentType: type };
+    }
+    const plain = type === JSON_TYPE || type === PROTOBUF_TYPE || type === '*/*';
+    if (plain && !parameters.has('as')) return undefined;
   }
   return undefined;
 }
@@ -165,16 +176,19 @@ function aggregatedVersion(accept: string | undefined): string | undefined {
 const IMMUTABLE_SECONDS = 31_536_000;
 
 function openApiRoutes(tables: Tables): Route {
-  const openApi = createOpenApi(tables, VERSION.gitVersion);
+  let texts: Promise<Descriptions> | undefined;
+  const openApi = createOpenApi(tables, VERSION.gitVersion, () => {
+    texts ??= readDescriptions();
+    return texts;
+  });
   return async (response, rest) => {
     const { exchange } = response;
     if (rest === 'v2') {
-      if (wantsProtobuf(exchange.header('accept'))) {
-        await response.sendBig(200, OPENAPI_2_PROTOBUF_SENT, { plain: openApi.version2Protobuf() });
-        return true;
-      }
-      requireJson(exchange.header('accept'));
-      await response.sendBig(200, JSON_TYPE, { plain: openApi.version2() });
+      const protobuf = wantsProtobuf(exchange.header('accept'));
+      if (!protobuf) requireJson(exchange.header('accept'));
+      const type = protobuf ? OPENAPI_2_PROTOBUF_SENT : JSON_TYPE;
+      const make = protobuf ? () => openApi.version2Protobuf() : () => openApi.version2();
+      await sendDocument(response, { type, hash: openApi.version2Hash() }, make);
       return true;
     }
     if (rest === 'v3') {
@@ -183,21 +197,34 @@ function openApiRoutes(tables: Tables): Route {
     }
     if (!rest.startsWith('v3/')) return false;
     const path = rest.slice('v3/'.length);
-    const document = openApi.document(path);
-    if (!document) return false;
+    const hash = openApi.hashOf(path);
+    if (hash === undefined) return false;
     requireJson(exchange.header('accept'));
     const asked = exchange.query.get('hash');
-    if (asked !== null && asked !== document.hash) {
-      response.send(301, 'text/plain', '', { location: `/openapi/v3/${path}?hash=${document.hash}` });
+    if (asked !== null && asked !== hash) {
+      response.send(301, 'text/plain', '', { location: `/openapi/v3/${path}?hash=${hash}` });
       return true;
     }
     const kept: ResponseHeaders =
       asked === null ? {} : { 'cache-control': `public, immutable, max-age=${IMMUTABLE_SECONDS}` };
-    const headers = { etag: `"${document.hash}"`, vary: 'Accept', ...kept };
-    if (exchange.header('if-none-match') === headers.etag) response.send(304, JSON_TYPE, '', headers);
-    else response.send(200, JSON_TYPE, document.body, headers);
+    await sendDocument(response, { type: JSON_TYPE, hash, kept }, () => openApi.document(path));
     return true;
   };
+}
+
+/** A document with its entity tag; nothing of it when the client has it already. */
+async function sendDocument(
+  response: Response,
+  of: { readonly type: string; readonly hash: string; readonly kept?: ResponseHeaders },
+  make: () => Promise<OpenApiDocument | undefined>,
+): Promise<void> {
+  const headers = { etag: `"${of.hash}"`, vary: 'Accept', ...of.kept };
+  if (response.exchange.header('if-none-match') === headers.etag) {
+    response.send(304, of.type, '', headers);
+    return;
+  }
+  const document = await make();
+  if (document) await response.sendBig(200, of.type, document.body, headers);
 }
 
 /** Whether protobuf is named before JSON. */

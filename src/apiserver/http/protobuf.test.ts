@@ -47,23 +47,31 @@ after(async () => {
 interface Answer {
   readonly status: number;
   readonly type: string | undefined;
+  readonly etag: string | undefined;
   readonly raw: Buffer;
 }
 
-function open(method: string, path: string, accept: string, type = 'application/json') {
-  const headers = { accept, ...(method !== 'GET' && { 'content-type': type }) };
+function open(method: string, path: string, accept: string, type = 'application/json', more: object = {}) {
+  const headers = { accept, ...more, ...(method !== 'GET' && { 'content-type': type }) };
   return httpsRequest({ host: '127.0.0.1', port: server.port, path, method, agent, headers });
 }
 
-function ask(method: string, path: string, accept: string, body?: Buffer, type?: string): Promise<Answer> {
+function ask(
+  method: string,
+  path: string,
+  accept: string,
+  body?: Buffer,
+  type?: string,
+  more?: object,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = open(method, path, accept, type);
+    const request = open(method, path, accept, type, more);
     request.on('response', (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
         const { statusCode = 0, headers } = response;
-        resolve({ status: statusCode, type: headers['content-type'], raw: Buffer.concat(chunks) });
+        resolve({ status: statusCode, type: headers['content-type'], etag: headers.etag, raw: Buffer.concat(chunks) });
       });
     });
     request.on('error', reject);
@@ -115,6 +123,21 @@ test('objects, lists, pages, other kinds of answers: the same in both forms', as
       }
     }
     assert.deepEqual(read, expected, path);
+  }
+});
+
+test('aggregated discovery and OpenAPI: whole once, then unchanged', async () => {
+  const aggregated = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+  const [json, protobuf] = await Promise.all(
+    ['application/json', PROTOBUF].map((type) => ask('GET', '/apis', `${type};${aggregated},application/json`)),
+  );
+  assert.deepEqual([json!.type, protobuf!.type], [`application/json;${aggregated}`, `${PROTOBUF};${aggregated}`]);
+  assert.deepEqual(opened(protobuf!.raw).items, fromJson(json!.raw).items);
+  for (const path of ['/openapi/v2', '/openapi/v3/api/v1', '/openapi/v3/apis/apps/v1']) {
+    const first = await ask('GET', path, 'application/json');
+    assert.match(first.etag ?? '', /^"[0-9A-F]{64,128}"$/, path);
+    const again = await ask('GET', path, 'application/json', undefined, undefined, { 'if-none-match': first.etag! });
+    assert.deepEqual([again.status, again.raw.length, again.etag], [304, 0, first.etag], path);
   }
 });
 

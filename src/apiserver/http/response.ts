@@ -57,12 +57,16 @@ export class Response {
   }
 
   /** Sends a body that may be big, compressed if that is worth it; what compressing made is kept with the body. */
-  async sendBig(code: number, contentType: string, body: ListBody): Promise<void> {
+  async sendBig(code: number, contentType: string, body: ListBody, further: ResponseHeaders = {}): Promise<void> {
     const { plain } = body;
     const worth = plain.length > GZIP_THRESHOLD_BYTES && /\bgzip\b/.test(this.exchange.header('accept-encoding') ?? '');
-    if (!worth) return this.send(code, contentType, plain);
+    if (!worth) return this.send(code, contentType, plain, further);
     body.zipped ??= await compress(plain, { level: constants.Z_BEST_SPEED });
-    this.send(code, contentType, body.zipped, { 'content-encoding': 'gzip', vary: 'Accept-Encoding' });
+    this.send(code, contentType, body.zipped, {
+      ...further,
+      'content-encoding': 'gzip',
+      vary: further.vary === undefined ? 'Accept-Encoding' : `${String(further.vary)}, Accept-Encoding`,
+    });
   }
 
   async sendValue(code: number, value: unknown, accepted: Accepted = PLAIN_JSON): Promise<void> {
