@@ -43,6 +43,11 @@ async function streamed(args: string[], pattern: RegExp, meanwhile?: () => Promi
   }
 }
 
+test('explain tells what fields are for', async () => {
+  assert.match(await kubectl('explain', 'pod.spec.containers.image'), /Container image name/);
+  assert.match(await kubectl('explain', 'deployment.spec', '--recursive'), /strategy\t<DeploymentStrategy>/);
+});
+
 describe('commands in containers', () => {
   const sh = (line: string): string[] => ['exec', '-i', 'shell', '--', 'sh', '-c', line];
 

@@ -84,3 +84,17 @@ test('an operation has its parameters by place', () => {
   const places = (fieldsOf(path).get(9) as Buffer[]).map((one) => inner(one, 1, 2, 4, 4).toString());
   assert.deepEqual(places, ['name', 'namespace']);
 });
+
+test('descriptions stand with types and fields, also beside a reference, in both versions', async () => {
+  const affinity = 'about affinity';
+  const described = createOpenApi(new Tables(), 'v1.36.0', async () => ({
+    'io.k8s.api.core.v1.PodSpec': { type: 'about pods', fields: { affinity, hostname: 'about names' } },
+  }));
+  const v3 = JSON.parse((await described.document('api/v1'))!.body.plain.toString());
+  const spec = v3.components.schemas['io.k8s.api.core.v1.PodSpec'];
+  assert.deepEqual([spec.description, spec.properties.hostname.description], ['about pods', 'about names']);
+  const ref = '#/components/schemas/io.k8s.api.core.v1.Affinity';
+  assert.deepEqual(spec.properties.affinity, { allOf: [{ $ref: ref }], description: affinity });
+  const v2 = JSON.parse((await described.version2()).body.plain.toString());
+  assert.equal(v2.definitions['io.k8s.api.core.v1.PodSpec'].properties.affinity.description, affinity);
+});
