@@ -16,6 +16,7 @@ export function customStrategy(row: Resource, facts: CustomFacts): Strategy {
     selectable: selectableFields(facts),
     validate: (object) => customProblems(facts, object),
     validateUpdate,
+    resetFields: { '': row.subresources.has('status') ? ['status'] : [], status: ['metadata', 'spec'] },
     endpoints: { status: { prepareForUpdate: keepMetadata, validateUpdate } },
     ...(scale && { scale }),
   };

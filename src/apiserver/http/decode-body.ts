@@ -1,9 +1,10 @@
 // Request bodies as objects: parsed, checked against what the URL says, pruned, defaulted.
 import { decode } from '../../api/codec.ts';
 import { applyDefaults } from '../../api/defaults.ts';
-import { duplicateKeys, isJsonObject, parseJson } from '../../api/json.ts';
+import { checkDepth, duplicateKeys, isJsonObject, parseJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { apiVersionOf, type Tables } from '../../api/tables.ts';
+import { keepReset } from '../../machinery/apply/managed-fields.ts';
 import { badRequest, StatusError } from '../../machinery/status.ts';
 import type { FieldValidation, Target } from '../contract.ts';
 import type { Encoding } from './media.ts';
@@ -74,6 +75,40 @@ export async function parseBody(
   }
 }
 
+/**
+ * An applied configuration: YAML, which JSON is too. Keys that occur twice are refused or warned of. Whether its fields are
+ * known is seen when it is applied.
+ */
+export async function parseConfiguration(
+  body: Buffer,
+  fieldValidation: FieldValidation,
+  warn: (text: string) => void,
+): Promise<unknown> {
+  const text = body.toString('utf8');
+  const problems: string[] = [];
+  let value: unknown;
+  try {
+    if (/^\s*\{/.test(text)) {
+      value = parseJson(text);
+      const paths = fieldValidation === 'Ignore' ? [] : duplicateKeys(text, value);
+      problems.push(...paths.map((path) => `key ${JSON.stringify(path)} already set in map`));
+    } else {
+      if (text.length > MAX_YAML_CHARACTERS) throw yamlTooLarge();
+      const { parseYaml } = await import('../../api/yaml.ts');
+      value = parseYaml(text, problems);
+    }
+    checkDepth(value);
+  } catch (error) {
+    if (error instanceof StatusError) throw error;
+    throw badRequest(`error decoding YAML: ${(error as Error).message}`, error);
+  }
+  if (problems.length === 0 || fieldValidation === 'Ignore') return value;
+  const found = `error converting YAML to JSON: yaml: unmarshal errors:\n${problems.map((text) => `  ${text}`).join('\n')}`;
+  if (fieldValidation === 'Strict') throw badRequest(`error strict decoding YAML: ${found}`);
+  warn(found);
+  return value;
+}
+
 async function parseProtobuf(tables: Tables, body: Buffer, expected: Expected): Promise<ParsedBody> {
   const { decodeProtobuf, readEnvelope } = await import('../../api/protobuf-decode.ts');
   try {
@@ -111,8 +146,10 @@ export async function decodeBody(request: DecodeRequest): Promise<KubeObject> {
   if (!isJsonObject(value))
     throw unrecognized(expected.kind, "couldn't get version/kind; json parse error: not an object", body);
   checkKind(tables, value as { kind?: unknown; apiVersion?: unknown }, expected);
+  const sent = managedFieldsAsSent(value);
   const { object, problems } = decode<KubeObject>(tables, expected.type, value, { fieldValidation, textProblems });
   for (const problem of problems) if (fieldValidation === 'Warn') warn(problem);
+  keepReset(sent, object);
   object.apiVersion = apiVersionOf(expected);
   object.kind = expected.kind;
   applyDefaults(tables, expected.type, object, { nowMs: request.nowMs });
@@ -120,6 +157,12 @@ export async function decodeBody(request: DecodeRequest): Promise<KubeObject> {
   const metadata = object.metadata as { name?: string; namespace?: string } | undefined;
   if (metadata) checkPlace(metadata, target);
   return object as KubeObject;
+}
+
+/** Decoding changes the value. */
+function managedFieldsAsSent(value: object): unknown {
+  const { metadata } = value as { metadata?: { managedFields?: unknown } | null };
+  return { metadata: { managedFields: metadata?.managedFields } };
 }
 
 function checkKind(tables: Tables, value: { kind?: unknown; apiVersion?: unknown }, expected: Expected): void {

@@ -287,7 +287,8 @@ test('requests: any method, path, query and Accept header', () => {
         const parameters = new URLSearchParams(pairs);
         const info = answers(() => requestInfo(verb, where, parameters));
         for (const text of Object.values(info ?? {})) assert.ok(['string', 'boolean'].includes(typeof text));
-        for (const read of [listOptions, watchOptions, writeOptions]) answers(() => read(parameters));
+        for (const read of [listOptions, watchOptions]) answers(() => read(parameters));
+        answers(() => writeOptions(parameters, 'PatchOptions'));
         answers(() => deleteOptions(parameters, undefined));
         assert.ok(['json', 'yaml', undefined].includes(answers(() => negotiate(accept))?.encoding));
       },

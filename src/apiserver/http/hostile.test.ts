@@ -436,7 +436,7 @@ describe('queries and paths', () => {
       assert.equal((await http1('GET', `${CONFIG_MAPS}?${query}`)).status, 200, query);
     }
     refused(await http1('POST', `${CONFIG_MAPS}?dryRun=perhaps`, { body: configMap('a') }), 400);
-    refused(await http1('POST', `${CONFIG_MAPS}?fieldManager=${'x'.repeat(200)}`, { body: configMap('a') }), 400);
+    refused(await http1('POST', `${CONFIG_MAPS}?fieldManager=${'x'.repeat(200)}`, { body: configMap('a') }), 422);
   });
 
   test('a watch for longer than a timer can count does not end at once', async () => {

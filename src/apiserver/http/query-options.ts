@@ -1,5 +1,6 @@
 // Query parameters and DeleteOptions bodies as the options that the pipeline takes.
-import { badRequest } from '../../machinery/status.ts';
+import { isPrintable, MAX_FIELD_MANAGER_BYTES } from '../../machinery/apply/field-manager.ts';
+import { badRequest, type FieldError, invalid } from '../../machinery/status.ts';
 import type { DeleteOptions, FieldValidation, ListOptions, WatchOptions, WriteOptions } from '../contract.ts';
 import { isTrue } from './request-info.ts';
 
@@ -31,9 +32,9 @@ export function watchOptions(query: Query): WatchOptions {
 }
 
 const FIELD_VALIDATIONS: readonly string[] = ['Ignore', 'Warn', 'Strict'];
-const FIELD_MANAGER_LIMIT = 128;
 
-export function writeOptions(query: Query): WriteOptions {
+/** `kind` is what a refusal calls the options. */
+export function writeOptions(query: Query, kind: 'CreateOptions' | 'UpdateOptions' | 'PatchOptions'): WriteOptions {
   const dryRun = dryRunOf(query.getAll('dryRun'));
   const fieldValidation = query.get('fieldValidation') ?? '';
   if (fieldValidation !== '' && !FIELD_VALIDATIONS.includes(fieldValidation)) {
@@ -42,14 +43,31 @@ export function writeOptions(query: Query): WriteOptions {
     );
   }
   const fieldManager = query.get('fieldManager') ?? '';
-  if (fieldManager.length > FIELD_MANAGER_LIMIT) {
-    throw badRequest(`fieldManager: Too long: may not be more than ${FIELD_MANAGER_LIMIT} bytes`);
-  }
+  if (fieldManager !== '') checkFieldManager(fieldManager, kind);
   return {
     ...(dryRun && { dryRun }),
     ...(fieldManager !== '' && { fieldManager }),
     fieldValidation: fieldValidation === '' ? 'Warn' : (fieldValidation as FieldValidation),
   };
+}
+
+function checkFieldManager(name: string, kind: string): void {
+  const field = 'fieldManager';
+  const errors: FieldError[] = [];
+  if (Buffer.byteLength(name) > MAX_FIELD_MANAGER_BYTES) {
+    const message = `Too long: may not be more than ${MAX_FIELD_MANAGER_BYTES} bytes`;
+    errors.push({ field, reason: 'FieldValueTooLong', message });
+  }
+  let at = 0;
+  for (const character of name) {
+    if (!isPrintable(character)) {
+      const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
+      const message = `Invalid value: ${JSON.stringify(name)}: invalid character U+${code} (at position ${at})`;
+      errors.push({ field, reason: 'FieldValueInvalid', message });
+    }
+    at += Buffer.byteLength(character);
+  }
+  if (errors.length > 0) throw invalid({ group: 'meta.k8s.io', kind }, '', errors);
 }
 
 function dryRunOf(values: readonly unknown[]): boolean {

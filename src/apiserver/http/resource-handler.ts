@@ -9,7 +9,7 @@ import { badRequest, type FieldErrorReason, invalid, isReason, StatusError } fro
 import type { FieldValidation, PatchType, RequestContext, ResourceApi, Target, WriteResult } from '../contract.ts';
 import type { ApiServerMetrics } from '../metrics.ts';
 import type { Series } from '../series.ts';
-import { decodeBody, expectedBody, parseBody } from './decode-body.ts';
+import { decodeBody, parseBody, parseConfiguration } from './decode-body.ts';
 import { deletedStatus, encodeList, encodeObject, isStored } from './encode.ts';
 import { ListBodies } from './list-bodies.ts';
 import {
@@ -150,7 +150,7 @@ export class ResourceHandler {
 
   async #create(request: ResourceRequest): Promise<void> {
     const { ctx, target, response } = request;
-    const options = writeOptions(response.exchange.query);
+    const options = writeOptions(response.exchange.query, 'CreateOptions');
     acceptedOfWrite(request);
     const body = await this.#body(request, options.fieldValidation);
     await this.#answer(request, await this.#options.api.create(ctx, target, body, options), 201);
@@ -158,7 +158,7 @@ export class ResourceHandler {
 
   async #update(request: ResourceRequest): Promise<void> {
     const { ctx, target, response } = request;
-    const options = writeOptions(response.exchange.query);
+    const options = writeOptions(response.exchange.query, 'UpdateOptions');
     acceptedOfWrite(request);
     const body = await this.#body(request, options.fieldValidation);
     await this.#answer(request, await this.#options.api.update(ctx, target, body, options));
@@ -169,7 +169,7 @@ export class ResourceHandler {
     const { exchange } = response;
     const type = mediaType(exchange.header('content-type')) as PatchType;
     if (!PATCH_TYPES.includes(type)) throw unsupported(PATCH_TYPES);
-    const options = writeOptions(exchange.query);
+    const options = writeOptions(exchange.query, 'PatchOptions');
     acceptedOfWrite(request);
     const apply = type === APPLY;
     const force = exchange.query.get('force');
@@ -180,8 +180,9 @@ export class ResourceHandler {
       throw invalidPatchOptions('force', 'FieldValueForbidden', 'Forbidden: may not be specified for non-apply patch');
     }
     const bytes = await exchange.body(MAX_BODY_BYTES);
-    const expected = expectedBody(this.#options.tables, target);
-    const parsed = apply ? (await parseBody(this.#options.tables, bytes, 'yaml', expected)).value : parsePatch(bytes);
+    const parsed = apply
+      ? await parseConfiguration(bytes, options.fieldValidation ?? 'Warn', ctx.warn)
+      : parsePatch(bytes);
     const patch = { type, body: parsed, ...(force !== null && { force: isTrue(force) }) };
     await this.#answer(request, await this.#options.api.patch(ctx, target, patch, options));
   }

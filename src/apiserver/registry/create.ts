@@ -10,6 +10,7 @@ import { AnswerObject } from './answer-object.ts';
 import { putObject, storedBytes } from './commit.ts';
 import { type Core, inVersionOf, scopeOf } from './context.ts';
 import { createOnSubresource, createUnpersisted } from './create-on.ts';
+import { managedFieldsOf, setManaged } from './field-scope.ts';
 import { storeKey } from './keys.ts';
 import { fillNewMetadata, prepareCreate, settleNamespace, validateCreate } from './prepare.ts';
 import { inStorageVersion, isCustom } from './shown.ts';
@@ -29,11 +30,24 @@ export async function create(
   options: WriteOptions,
 ): Promise<WriteResult> {
   if (target.subresource !== undefined) return createOnSubresource(core, ctx, target, body, options);
-  if (target.resource.custom?.terminating) throw definitionTerminates();
   if (!isPersisted(target.resource)) return createUnpersisted(core, ctx, target, body, options);
+  settleNamespace(body as Draft<KubeObject>, target);
+  strategyOf(target.resource).normalize?.(body as Draft<KubeObject>);
+  setManaged(body as Draft<KubeObject>, managedFieldsOf(core, ctx, target, { live: undefined, object: body, options }));
+  return createManaged(core, ctx, target, body, options);
+}
+
+/** Creates an object whose managedFields are what they shall be. */
+export async function createManaged(
+  core: Core,
+  ctx: RequestContext,
+  target: Target,
+  body: KubeObject,
+  options: WriteOptions,
+): Promise<WriteResult> {
+  if (target.resource.custom?.terminating) throw definitionTerminates();
   const row = storageRow(core.tables, target.resource);
   const pristine = convert(body, target.resource, row) as Draft<KubeObject>;
-  settleNamespace(pristine, target);
   const generated = !pristine.metadata.name && Boolean(pristine.metadata.generateName);
   for (let tries = 1; ; tries++) {
     const last = !generated || tries === MAX_GENERATED_NAMES;

@@ -42,7 +42,6 @@ export function fillNewMetadata(core: Core, object: Draft<KubeObject>, resource:
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.selfLink;
-  delete metadata.managedFields;
   delete metadata.generation;
   if (strategyOf(resource).countsGenerations) metadata.generation = 1;
   object.apiVersion = apiVersionOf(resource);
@@ -92,9 +91,6 @@ export function carryMetadata(metadata: Draft<ObjectMeta>, old: ObjectMeta): voi
   if (old.deletionGracePeriodSeconds === undefined) delete metadata.deletionGracePeriodSeconds;
   else metadata.deletionGracePeriodSeconds ??= old.deletionGracePeriodSeconds;
   delete metadata.selfLink;
-  delete metadata.managedFields;
-  if (old.managedFields)
-    metadata.managedFields = structuredClone(old.managedFields) as Draft<ObjectMeta>['managedFields'];
   if (old.generation === undefined) delete metadata.generation;
   else metadata.generation = old.generation;
   if (old.resourceVersion !== undefined) metadata.resourceVersion = old.resourceVersion;

@@ -355,14 +355,6 @@ describe('patch', () => {
     );
   });
 
-  test('apply is refused by name', async () => {
-    const target = registry.target('configmaps', 'default', 'old');
-    await assert.rejects(
-      registry.api.patch(registry.ctx(), target, { type: 'application/apply-patch+yaml', body: {} }, {}),
-      refused('UnsupportedMediaType', /accepted media types include: application\/json-patch\+json/),
-    );
-  });
-
   test('many at once all take effect', async () => {
     await registry.create('configmaps', { metadata: { namespace: 'default', name: 'busy' } });
     const patches = Array.from({ length: 20 }, (_, i) =>

@@ -1,14 +1,17 @@
 import { cloneJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
-import { badRequest, conflict, forbidden, notFound, OBJECT_MODIFIED } from '../../machinery/status.ts';
+import { differOnlyInTime, type ManagedFields } from '../../machinery/apply/managed-fields.ts';
+import { badRequest, conflict, forbidden, notFound } from '../../machinery/status.ts';
 import { admit, reviewAdmission } from '../admission/admit.ts';
 import type { CachedObject, RequestContext, Target, WriteOptions, WriteResult } from '../contract.ts';
+import { sameValue } from '../strategies/equality.ts';
 import { strategyOf } from '../strategies/strategies.ts';
 import { allocatorOf } from './allocators.ts';
 import { type Change, type Changed, change } from './change.ts';
-import { type Core, inVersionOf, scopeOf } from './context.ts';
+import { type Core, inVersion, inVersionOf, scopeOf } from './context.ts';
 import { create } from './create.ts';
+import { managedFieldsOf, setManaged } from './field-scope.ts';
 import {
   carryMetadata,
   checkPreconditions,
@@ -17,8 +20,8 @@ import {
   settleNamespace,
   validateUpdate,
 } from './prepare.ts';
-import { applyScale, scaleOf } from './scale.ts';
 import { isPersisted, subresourceOf, unsupportedVerb } from './targets.ts';
+import { updateScale } from './update-scale.ts';
 import { convert, storageRow } from './versions.ts';
 
 export async function update(
@@ -37,8 +40,11 @@ export async function update(
     throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
   }
   settleNamespace(body as Draft<KubeObject>, target);
-  if (subresource?.kind === 'Scale') return updateScale(core, ctx, target, () => body, options);
+  if (subresource?.kind === 'Scale') return updateScale(core, ctx, target, () => ({ scale: body }), options);
   const row = storageRow(core.tables, resource);
+  strategyOf(row).normalize?.(body as Draft<KubeObject>);
+  // Fields are managed in the version in which they were sent.
+  const sent = row === resource ? body : cloneJson(body);
   const pristine = convert(body, resource, row);
   const mayCreate = subresource === undefined && strategyOf(row).allowCreateOnUpdate === true;
   const absent = async (): Promise<Changed> => {
@@ -50,7 +56,13 @@ export async function update(
     core,
     ctx,
     { row, namespace: target.namespace, name },
-    (current) => decideUpdate(core, ctx, { target, row, options }, cloneJson(pristine) as Draft<KubeObject>, current),
+    (current) => {
+      const object = cloneJson(pristine) as Draft<KubeObject>;
+      const live = inVersion(core, current, resource).object;
+      const managed = managedFieldsOf(core, ctx, target, { live, object: sent, options });
+      setManaged(object, managed);
+      return decideUpdate(core, ctx, { target, row, options }, object, current);
+    },
     {
       dryRun: options.dryRun === true,
       asked: resource,
@@ -110,6 +122,7 @@ export async function decideUpdate(
   object.kind = old.kind!;
   const admission = { operation: 'UPDATE' as const, target, row, old, dryRun: options.dryRun === true };
   await admit(core, ctx, admission, object);
+  keepTimes(object, old);
   prepareUpdate(object, old, scope, target.subresource);
   validateUpdate(object as KubeObject, old, scope, target.subresource);
   await reviewAdmission(core, ctx, admission, object as KubeObject);
@@ -119,31 +132,12 @@ export async function decideUpdate(
   return { kind: 'put', object, ...allocation };
 }
 
-/** Updates through a Scale; `write` makes the new Scale out of the present one. */
-export async function updateScale(
-  core: Core,
-  ctx: RequestContext,
-  target: Target,
-  write: (current: CachedObject) => KubeObject,
-  options: WriteOptions,
-): Promise<WriteResult> {
-  const { resource, name = '' } = target;
-  const row = storageRow(core.tables, resource);
-  const changed = await change(
-    core,
-    ctx,
-    { row, namespace: target.namespace, name },
-    async (current) => {
-      const scale = write(scaleOf(current, row));
-      const { resourceVersion, uid } = scale.metadata;
-      const stale = resourceVersion && resourceVersion !== current.object.metadata.resourceVersion;
-      if (stale || (uid && uid !== current.object.metadata.uid)) throw conflict(resource, name, OBJECT_MODIFIED);
-      const object = cloneJson(current.object) as Draft<KubeObject>;
-      applyScale(object, scale, row);
-      const { subresource: _, ...whole } = target;
-      return decideUpdate(core, ctx, { target: whole, row, options }, object, current);
-    },
-    { dryRun: options.dryRun === true, asked: resource },
-  );
-  return { object: scaleOf(changed.object, row), created: false };
+/** A write that changes nothing but the times in managedFields changes nothing. */
+function keepTimes(object: Draft<KubeObject>, old: KubeObject): void {
+  const { managedFields, ...metadata } = object.metadata;
+  const { managedFields: before, ...oldMetadata } = old.metadata;
+  if (managedFields === before || !differOnlyInTime(managedFields, before, sameValue)) return;
+  if (!sameValue(metadata, oldMetadata) || !sameValue({ ...object, metadata: null }, { ...old, metadata: null }))
+    return;
+  setManaged(object, before as ManagedFields);
 }

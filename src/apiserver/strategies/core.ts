@@ -206,9 +206,8 @@ function validateSecret(secret: Secret): FieldError[] {
 
 export const secretStrategy = defineStrategy<Secret>({
   selectable: { type: (secret) => secret.type ?? '' },
-  prepareForCreate: foldStringData,
+  normalize: foldStringData,
   prepareForUpdate(secret, old) {
-    foldStringData(secret);
     // A type that the client leaves out stays.
     if (!secret.type && old.type) secret.type = old.type;
   },

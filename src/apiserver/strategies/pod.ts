@@ -206,6 +206,10 @@ export const podStrategy = defineStrategy<Pod>({
   validate: validateCreate,
   prepareForUpdate,
   validateUpdate,
+  resetFields: {
+    '': ['status'],
+    status: ['spec', 'metadata.deletionTimestamp', 'metadata.ownerReferences'],
+  },
   endpoints: {
     status: { prepareForUpdate: prepareStatusUpdate, validateUpdate: validateStatusUpdate },
     ephemeralcontainers: { prepareForUpdate: prepareEphemeralUpdate, validateUpdate: validateEphemeralUpdate },

@@ -279,6 +279,7 @@ export const controllerRevisionStrategy = defineStrategy<ControllerRevision>({
 export const certificateSigningRequestStrategy = defineStrategy<CertificateSigningRequest>({
   nameRule: pathSegment,
   selectable: { 'spec.signerName': (csr) => csr.spec.signerName },
+  resetFields: { '': ['status'], status: ['spec', 'status.conditions'], approval: ['spec', 'status.certificate'] },
   prepareForCreate(csr, scope) {
     // Who asks is what the server authenticated, never what the body says.
     csr.spec.username = scope.user.username;

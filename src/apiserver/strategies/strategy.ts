@@ -42,8 +42,15 @@ export interface Strategy<T extends KubeObject = KubeObject> extends UpdateRules
   readonly ttlSeconds?: number;
   /** Selectable fields beyond metadata.name and metadata.namespace. */
   readonly selectable?: { readonly [field: string]: (object: T) => string };
+  /**
+   * Fields (`metadata.labels`) that an endpoint does not take from clients, so that nobody manages them through it: by
+   * subresource, "" for the object itself. Default: the status of an object with a status subresource; there, the spec.
+   */
+  readonly resetFields?: { readonly [endpoint: string]: readonly string[] };
   /** A new object keeps its status (default: cleared where the resource has a status subresource). */
   readonly keepsStatusOnCreate?: boolean;
+  /** Writes as it is kept what may be sent in another form too: before anybody comes to manage it. Doing it again changes nothing. */
+  normalize?(object: Draft<T>): void;
   prepareForCreate?(object: Draft<T>, scope: StrategyScope): void;
   /** Findings on create; on update too unless `validateUpdate` is given. */
   validate?(object: T, scope: StrategyScope): readonly FieldError[];

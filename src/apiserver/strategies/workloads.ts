@@ -109,6 +109,7 @@ export const deploymentStrategy = defineStrategy<Deployment>({
   scale: { selector: 'labelSelector' },
   validate: validateDeployment,
   validateUpdate: (d, old) => [...validateDeployment(d), ...selectorImmutable(d.spec.selector, old.spec.selector)],
+  resetFields: { '': ['status'], status: ['spec', 'metadata.labels'] },
   endpoints: {
     status: {
       prepareForUpdate: (d, old) => {

@@ -13,6 +13,7 @@ import {
   union,
 } from '../field-sets/field-set.ts';
 import { mergeValues } from '../field-sets/merge.ts';
+import { reconcileSet } from '../field-sets/reconcile.ts';
 import { removeItems } from '../field-sets/remove-items.ts';
 import type { FieldSchema } from '../field-sets/schema.ts';
 import { ApplyConflict, type Conflict, conflictsOf } from './conflicts.ts';
@@ -95,7 +96,7 @@ export function afterUpdate(
 ): ManagedFields {
   const changes = new VersionedChanges(scope, live, object);
   const taken = difference(changes.in(scope.apiVersion)!.changed, METADATA);
-  const left = withoutChanged(managed, changes);
+  const left = withoutChanged(reconciled(scope, live, managed), changes);
   if (isEmptySet(taken)) return left;
   const who: Manager = { manager: manager || 'unknown', operation: 'Update', ...identity(scope) };
   const mine = left.find((entry) => sameManager(entry, who));
@@ -105,6 +106,21 @@ export function afterUpdate(
 
 function identity({ apiVersion, subresource }: FieldScope): Pick<Manager, 'apiVersion' | 'subresource'> {
   return { apiVersion, subresource };
+}
+
+/** The entries as they are to be read now, with the live object. */
+function reconciled(scope: FieldScope, live: object, managed: ManagedFields): ManagedFields {
+  let same = true;
+  const read = managed.map((entry) => {
+    const version = versionOf(scope, entry.apiVersion);
+    if (version === undefined) return entry;
+    const before = fieldsOf(entry);
+    const after = reconcileSet(version.schema, before, version.from(live));
+    if (after === before) return entry;
+    same = false;
+    return withFields(entry, after);
+  });
+  return same ? managed : read;
 }
 
 /** Every entry without what changed or went away; those of versions that are no more are left out. */
@@ -137,12 +153,12 @@ export interface Configuration {
 }
 
 /**
- * Lays a configuration over the live object. What the manager applied before and does not now, and no other applier manages,
- * goes. Throws ApplyConflict when others manage what would change, unless forced: then they lose it.
+ * Lays a configuration over the live object. What the manager applied before and does not now, and nobody else manages, goes. Throws ApplyConflict when others manage what would change, unless forced: then they lose it.
  */
-export function afterApply(scope: FieldScope, live: object, managed: ManagedFields, applied: Configuration): Applied {
+export function afterApply(scope: FieldScope, live: object, present: ManagedFields, applied: Configuration): Applied {
   const { config, manager, force } = applied;
   const who: Manager = { manager: manager || 'unknown', operation: 'Apply', ...identity(scope) };
+  const managed = reconciled(scope, live, present);
   const last = managed.find((entry) => sameManager(entry, who));
   const fields = difference(recursiveDifference(fieldSetOf(scope.schema, config), scope.ignored), METADATA);
   const mine = entryOf(who, fields, last?.time);
@@ -184,7 +200,7 @@ function versionOf(scope: FieldScope, apiVersion: string): OtherVersion | undefi
   return { ...scope, from: (object) => object, back: (object) => object };
 }
 
-/** Puts back what appliers, this one too, manage. Given and answered in version `at`. */
+/** Puts back what others, or the new configuration, manage. Given and answered in version `at`. */
 function withOwned(
   scope: FieldScope,
   at: OtherVersion,
@@ -193,7 +209,6 @@ function withOwned(
 ): object {
   const byVersion = new Map<string, FieldSet>([[at.apiVersion, EMPTY_SET]]);
   for (const entry of managed) {
-    if (entry.operation !== 'Apply') continue;
     byVersion.set(entry.apiVersion, union(byVersion.get(entry.apiVersion) ?? EMPTY_SET, fieldsOf(entry)));
   }
   // The version in which it was pruned comes first: another may need what it puts back.

@@ -6,7 +6,7 @@ import { entryOf, fieldsOf, inOrder, type ManagedEntry, type ManagedFields, with
 export const SCALE_VERSION = 'autoscaling/v1';
 const REPLICAS_IN_SCALE: readonly PathElement[] = ['f:spec', 'f:replicas'];
 
-/** Where a version of the kind has the number of replicas; undefined: no such version. */
+/** Where a version of the kind has the number of replicas: undefined: no such version; an empty path: it has none. */
 export type ReplicasPath = (apiVersion: string) => readonly PathElement[] | undefined;
 
 /** The managers of the number of replicas, as managers of the Scale. */

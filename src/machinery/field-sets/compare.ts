@@ -46,8 +46,8 @@ function isEmptyMap(value: Members): boolean {
 /** Both values are there. */
 function compareValues(schema: FieldSchema, before: unknown, after: unknown, skip?: FieldSet): NodeChanges | undefined {
   if (before === after) return undefined;
-  if (schema.kind === 'deduced') return compareDeduced(schema, before, after, skip);
   if (schema.leaf) return sameJson(before, after) ? undefined : MODIFIED;
+  if (schema.kind === 'deduced') return compareDeduced(schema, before, after, skip);
   if (schema.kind === 'list') return compareLists(schema, before, after);
   const [left, right] = [isMap(before) ? before : {}, isMap(after) ? after : {}];
   if (isEmptyMap(left) && isEmptyMap(right)) return before === null || after === null ? MODIFIED : undefined;

@@ -33,14 +33,13 @@ function keyedElement(keys: readonly SchemaKey[], item: unknown): PathElement {
   let text = '';
   for (const key of keys) {
     const value = (item as Members)[key.name] ?? key.default;
-    if (value === undefined) {
-      if (key.optional) continue;
-      const why = "(and doesn't have default value)";
-      throw new ItemError(
-        `associative list with keys has an element that omits key field ${JSON.stringify(key.name)} ${why}`,
-      );
-    }
+    if (value === undefined) continue;
     text += `${text === '' ? '' : ','}"${key.name}":${goJson(value)}`;
+  }
+  if (text === '') {
+    const names = keys.map((key) => JSON.stringify(key.name)).join(' ');
+    const why = "(and doesn't have default values for any key fields)";
+    throw new ItemError(`associative list with keys has an element that omits all key fields [${names}] ${why}`);
   }
   return `k:{${text}}`;
 }
