@@ -38,7 +38,9 @@ const ALLOWED: Record<string, readonly string[]> = {
     'lib',
   ],
   sim: ['cluster', 'apiserver', 'controllers', 'scheduler', 'simulated', 'client', 'store', 'machinery', 'api', 'lib'],
-  cli: ['sim', 'cluster', 'client', 'machinery', 'api', 'lib'],
+  // Breaks clusters, watches what clients see, and judges it.
+  drills: ['cluster', 'client', 'machinery', 'api', 'lib'],
+  cli: ['drills', 'sim', 'cluster', 'client', 'machinery', 'api', 'lib'],
 };
 
 /** What the codec and its defaults need of machinery: refusals, and the canonical form of quantities and times. */
