@@ -25,7 +25,7 @@ test('questions are asked at their times, however long answers take', async () =
       maxInFlight: 3,
       ask: () => {
         asked.push(clock.monotonic() - start);
-        return new Promise((resolve) => waiting.push(resolve));
+        return new Promise<Attempt>((resolve) => waiting.push(resolve));
       },
     },
     stop.signal,
