@@ -28,6 +28,9 @@ const store = openMemoryStore({ clock });
 const stop = new AbortController();
 const certificates = { nowMs: clock.now(), validityMs: 3_600_000, random: realRandom };
 
+/** What the tests' pods and nodes run on is loopback, which no proxy leads to: they let it pass, but for one address. */
+const isProxyable = (address: string): boolean => address === '127.0.0.1';
+
 let server: ApiServer;
 let admin: KeyedCertificate;
 let session: ClientHttp2Session;
@@ -35,7 +38,7 @@ let agent: Agent;
 
 before(async () => {
   const staticTokens = new Map([['viewer-token', { username: 'vera', groups: [] }]]);
-  server = await startApiServer({ store, tables: new Tables(), env, staticTokens }, stop.signal);
+  server = await startApiServer({ store, tables: new Tables(), env, staticTokens, isProxyable }, stop.signal);
   admin = issue(server.ca!, {
     commonName: 'admin',
     organizations: ['system:masters'],
@@ -708,10 +711,11 @@ describe('to kubelets, pods and services', () => {
       [(await through()).status, (await through()).json.message],
       [503, 'no endpoints available for service "s"'],
     );
+    const targetRef = { kind: 'Pod', namespace: 'default', name: 'p' };
     const slice = {
       metadata: { name: 's-1', labels: { 'kubernetes.io/service-name': 's' } },
       addressType: 'IPv4',
-      endpoints: [{ addresses: ['127.0.0.1'], conditions: { ready: true } }],
+      endpoints: [{ addresses: ['127.0.0.1'], conditions: { ready: true }, targetRef }],
       ports: [{ name: 'web', port }],
     };
     await http2('POST', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', { body: slice });
@@ -720,6 +724,103 @@ describe('to kubelets, pods and services', () => {
       return answer.status !== 503 && answer.text;
     });
     assert.equal(text, 'GET /ok https');
+  });
+});
+
+describe('what a proxy must not reach', () => {
+  const PODS = '/api/v1/namespaces/default/pods';
+  const at = async (name: string, podIP: string): Promise<void> => {
+    const containers = [{ name: 'c', image: 'x' }];
+    const made = await http2('POST', PODS, { body: { metadata: { name }, spec: { containers, nodeName: 'n' } } });
+    assert.equal(made.status, 201, made.text);
+    const written = await http2('PUT', `${PODS}/${name}/status`, { body: { ...made.json, status: { podIP } } });
+    assert.equal(written.status, 200, written.text);
+  };
+
+  test('a pod or a node that says it is at an address that is not its own', async () => {
+    await at('liar', '127.0.0.2');
+    const pod = await http2('GET', `${PODS}/liar:80/proxy/`);
+    assert.deepEqual([pod.status, pod.json.message], [400, 'address not allowed']);
+    for (const [name, address] of [
+      ['metadata', { type: 'InternalIP', address: '169.254.169.254' }],
+      ['loopback', { type: 'Hostname', address: 'localhost.localdomain.invalid' }],
+    ] as const) {
+      const node = { metadata: { name } };
+      assert.equal((await http2('POST', '/api/v1/nodes', { body: node })).status, 201);
+      await http2('PUT', `/api/v1/nodes/${name}/status`, { body: { ...node, status: { addresses: [address] } } });
+      for (const port of ['', ':10250', ':80'])
+        assert.equal((await http2('GET', `/api/v1/nodes/${name}${port}/proxy/`)).status, 400, `${name}${port}`);
+    }
+  });
+
+  test('an endpoint that no pod of the namespace has', async () => {
+    const service = { metadata: { name: 'trap' }, spec: { ports: [{ name: 'web', port: 80 }] } };
+    assert.equal((await http2('POST', '/api/v1/namespaces/default/services', { body: service })).status, 201);
+    const pod = { kind: 'Pod', namespace: 'default' };
+    const slices = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+    const body = {
+      metadata: { name: 'trap-1', labels: { 'kubernetes.io/service-name': 'trap' } },
+      addressType: 'IPv4',
+      endpoints: [
+        { addresses: ['127.0.0.1'] },
+        { addresses: ['127.0.0.1'], targetRef: { ...pod, name: 'nobody' } },
+        { addresses: ['127.0.0.1'], targetRef: { ...pod, name: 'liar' } },
+        { addresses: ['127.0.0.1'], targetRef: { ...pod, name: 'p', namespace: 'kube-system' } },
+        { addresses: ['127.0.0.1'], targetRef: { kind: 'Node', name: 'n' } },
+        { addresses: ['127.0.0.2'], targetRef: { ...pod, name: 'liar' } },
+      ],
+      ports: [{ name: 'web', port: server.port }],
+    };
+    const made = await http2('POST', slices, { body });
+    assert.ok(made.status === 201 || made.status === 422, made.text);
+    await until('the slice is known', async () =>
+      (await http2('GET', `${slices}?resourceVersion=0`)).text.includes('trap-1'),
+    );
+    for (let i = 0; i < 5; i++) {
+      const answer = await http2('GET', '/api/v1/namespaces/default/services/https:trap:web/proxy/');
+      assert.deepEqual([answer.status, answer.json.message], [503, 'no endpoints available for service "trap"']);
+    }
+  });
+
+  test('the API server’s certificate is for the kubelet’s port alone', async () => {
+    const seen: string[] = [];
+    const serving = issue(server.ca!, { commonName: 'x', sans: ['127.0.0.1'], usages: ['server'], ...certificates });
+    const tls = { cert: serving.certificate, key: serving.key, ca: server.caCertificate, requestCert: true };
+    const listeners = [0, 1].map(() =>
+      createHttpsServer({ ...tls, rejectUnauthorized: false }, (request, response) => {
+        const socket = request.socket as unknown as { getPeerCertificate(): { subject?: { CN: string } } };
+        seen.push(socket.getPeerCertificate().subject?.CN ?? 'nobody');
+        response.end('ok');
+      }),
+    );
+    for (const one of listeners) await new Promise<void>((resolve) => one.listen(0, '127.0.0.1', resolve));
+    try {
+      const [kubelet, other] = listeners.map((one) => (one.address() as AddressInfo).port);
+      const node = { metadata: { name: 'two' } };
+      const addresses = [{ type: 'InternalIP', address: '127.0.0.1' }];
+      await http2('POST', '/api/v1/nodes', { body: node });
+      const status = { addresses, daemonEndpoints: { kubeletEndpoint: { Port: kubelet } } };
+      await http2('PUT', '/api/v1/nodes/two/status', { body: { ...node, status } });
+      for (const [name, who] of [
+        ['two', 'kube-apiserver-kubelet-client'],
+        [`two:${kubelet}`, 'kube-apiserver-kubelet-client'],
+        [`https:two:${kubelet}`, 'kube-apiserver-kubelet-client'],
+        [`https:two:${other}`, 'nobody'],
+      ] as const) {
+        seen.length = 0;
+        assert.equal((await http2('GET', `/api/v1/nodes/${name}/proxy/x`)).text, 'ok', name);
+        assert.deepEqual(seen, [who], name);
+      }
+      // Plain HTTP is spoken to other ports, as it was asked for.
+      assert.equal((await http2('GET', `/api/v1/nodes/two:${other}/proxy/x`)).status, 503);
+      for (const port of ['0', '65536', 'x', '-1', '1e3', '__proto__'])
+        assert.equal((await http2('GET', `/api/v1/nodes/two:${port}/proxy/x`)).status, 400, port);
+    } finally {
+      for (const one of listeners) {
+        one.closeAllConnections();
+        await new Promise((resolve) => one.close(resolve));
+      }
+    }
   });
 });
 

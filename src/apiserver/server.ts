@@ -33,6 +33,7 @@ import { Handler } from './http/handler.ts';
 import { type KubeletCredentials, kubeletAgent, kubeletConnectors } from './http/kubelet-proxy.ts';
 import { type InFlightLimits, MAX_MUTATING_IN_FLIGHT, MAX_READ_ONLY_IN_FLIGHT } from './http/limits.ts';
 import { type ListenerTimeouts, listen, type TlsOptions } from './http/listener.ts';
+import { type IsProxyable, isProxyableIP } from './http/proxyable.ts';
 import { proxyConnectors, type ServiceProxyLookups, servicePlace } from './http/service-proxy.ts';
 import { apiServerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline.ts';
@@ -81,6 +82,8 @@ export interface ApiServerOptions {
   /** The API server's identity towards kubelets; absent: the authority made on the spot issues one. */
   readonly kubelet?: KubeletCredentials;
   readonly limits?: InFlightLimits;
+  /** Which addresses the proxy subresources go to; default: upstream's rule. */
+  readonly isProxyable?: IsProxyable;
   /** Milliseconds that events to one watcher are apart at least, so that a busy watch costs few writes; default 0. */
   readonly watchPaceMs?: number;
   /** How long clients may take over a connection. */
@@ -378,7 +381,7 @@ function conversions({ tables, env }: ApiServerOptions, caches: CacheSet): Conve
 }
 
 function connectors(
-  { tables, env }: ApiServerOptions,
+  { tables, env, isProxyable = isProxyableIP }: ApiServerOptions,
   registry: ResourceApi,
   caches: CacheSet,
   kubelet: KubeletCredentials | undefined,
@@ -396,7 +399,7 @@ function connectors(
   const agent = kubeletAgent(kubelet);
   return new Map([
     ...kubeletConnectors(lookups, agent),
-    ...proxyConnectors({ lookups, kubelet: agent, random: env.random }),
+    ...proxyConnectors({ lookups, kubelet: agent, random: env.random, isProxyable }),
   ]);
 }
 

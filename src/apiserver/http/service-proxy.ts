@@ -1,12 +1,13 @@
 // The proxy subresources of pods, services and nodes: requests to /…/proxy/path go to /path of the thing itself.
 import type { Agent } from 'node:https';
 import { Agent as HttpsAgent } from 'node:https';
-import type { EndpointSlice, Node, Pod, Service } from '../../api/generated/types.ts';
+import type { EndpointSlice, Node, ObjectReference, Pod, Service } from '../../api/generated/types.ts';
 import type { Random } from '../../lib/random.ts';
-import { badRequest, StatusError } from '../../machinery/status.ts';
+import { badRequest, isReason, StatusError } from '../../machinery/status.ts';
 import { type Destination, forward, forwardUpgrade, relay, returnedHeaders } from './forward.ts';
 import type { Connector } from './handler.ts';
 import { kubeletAddress, type ProxyLookups } from './kubelet-proxy.ts';
+import { checkProxyable, type IsProxyable } from './proxyable.ts';
 import type { ResourceRequest } from './resource-handler.ts';
 
 export interface ServiceProxyLookups extends ProxyLookups {
@@ -20,6 +21,7 @@ export interface ServiceProxyOptions {
   /** For nodes: the API server's identity towards kubelets. */
   readonly kubelet: Agent;
   readonly random: Random;
+  readonly isProxyable: IsProxyable;
 }
 
 /** `[scheme:]name[:port]` */
@@ -36,21 +38,33 @@ type Locate = (asked: ProxyName, request: ResourceRequest) => Promise<Place>;
 export function proxyConnectors(options: ServiceProxyOptions): Map<string, Connector> {
   // Pods and services show certificates of their own making: who proxies to them by https cannot check them, as upstream.
   const unchecked = new HttpsAgent({ rejectUnauthorized: false });
-  const { lookups } = options;
+  const { lookups, isProxyable } = options;
   const toPod: Locate = async (asked, { target, ctx }) => {
     const pod = await lookups.pod(target.namespace ?? '', asked.name, ctx.signal);
-    return { scheme: asked.scheme, host: podAddress(pod), port: podPort(pod, asked.port), agent: unchecked };
+    const host = podAddress(pod);
+    await checkProxyable(host, isProxyable);
+    return { scheme: asked.scheme, host, port: podPort(pod, asked.port), agent: unchecked };
   };
   const toService: Locate = async (asked, { target, ctx }) => {
     const namespace = target.namespace ?? '';
     const service = await lookups.service(namespace, asked.name, ctx.signal);
     const slices = lookups.endpointSlices(namespace, asked.name);
-    return { scheme: asked.scheme, ...servicePlace(service, slices, asked.port, options.random), agent: unchecked };
+    const places = servicePlaces(service, slices, asked.port);
+    while (places.length > 0) {
+      const [place] = places.splice(Math.floor(options.random.next() * places.length), 1);
+      if (!place || !isProxyable(place.host) || !(await isOfPod(lookups, place, namespace, ctx.signal))) continue;
+      return { scheme: asked.scheme, host: place.host, port: place.port, agent: unchecked };
+    }
+    throw noEndpoints(service);
   };
   const toNode: Locate = async (asked, { ctx }) => {
     const node: Node = await lookups.node(asked.name, ctx.signal);
     const { host, port } = kubeletAddress(node);
-    return { scheme: 'https', host, port: asked.port === '' ? port : Number(asked.port), agent: options.kubelet };
+    await checkProxyable(host, isProxyable);
+    if (asked.port === '' || asked.port === String(port))
+      return { scheme: 'https', host, port, agent: options.kubelet };
+    // Whatever else listens on the node is not to see who the API server is to kubelets.
+    return { scheme: asked.scheme, host, port: portNumber(asked.port, asked.name), agent: unchecked };
   };
   return new Map([
     ['pods/proxy', proxy(toPod)],
@@ -132,34 +146,74 @@ function podPort(pod: Pod, asked: string): number {
   return found?.containerPort ?? 80;
 }
 
+function portNumber(text: string, name: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port > 0 && port < 65_536) return port;
+  throw badRequest(`invalid node request ${JSON.stringify(`${name}:${text}`)}`);
+}
+
+interface ServicePlace {
+  readonly host: string;
+  readonly port: number;
+  readonly pod: ObjectReference | undefined;
+}
+
+/** Slices are anybody's to write: an address counts only when a pod of the namespace has it. */
+async function isOfPod(
+  lookups: ProxyLookups,
+  { host, pod }: ServicePlace,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (pod?.kind !== 'Pod' || pod.name === undefined || pod.namespace !== namespace) return false;
+  try {
+    const { status } = await lookups.pod(namespace, pod.name, signal);
+    return status?.podIP === host || (status?.podIPs ?? []).some(({ ip }) => ip === host);
+  } catch (error) {
+    if (isReason(error, 'NotFound')) return false;
+    throw error;
+  }
+}
+
+function noEndpoints(service: Service): StatusError {
+  const { name } = service.metadata;
+  return new StatusError('ServiceUnavailable', `no endpoints available for service ${JSON.stringify(name)}`);
+}
+
 /** A ready endpoint of a service's port, by name or number. Throws ServiceUnavailable. */
 export function servicePlace(
   service: Service,
   slices: readonly EndpointSlice[],
   asked: string,
   random: Random,
-): { host: string; port: number } {
+): { readonly host: string; readonly port: number } {
+  const places = servicePlaces(service, slices, asked);
+  const chosen = places[Math.floor(random.next() * places.length)];
+  if (!chosen) throw noEndpoints(service);
+  return chosen;
+}
+
+/** Every ready endpoint of the port. */
+function servicePlaces(service: Service, slices: readonly EndpointSlice[], asked: string): ServicePlace[] {
   const { name } = service.metadata;
   const ports = service.spec?.ports ?? [];
   const port =
     asked === '' && ports.length === 1
       ? ports[0]
       : ports.find((one) => one.name === asked || String(one.port) === asked);
-  const none = new StatusError('ServiceUnavailable', `no endpoints available for service ${JSON.stringify(name)}`);
   if (!port)
     throw asked === '' && ports.length !== 0
-      ? none
+      ? noEndpoints(service)
       : new StatusError(
           'ServiceUnavailable',
           `no service port ${JSON.stringify(asked)} found for service ${JSON.stringify(name)}`,
         );
-  const places = slices.flatMap((slice) => {
+  return slices.flatMap((slice) => {
     const target = slice.ports?.find((one) => (one.name ?? '') === (port.name ?? ''))?.port;
     if (target === undefined) return [];
     const ready = (slice.endpoints ?? []).filter((endpoint) => endpoint.conditions?.ready !== false);
-    return ready.flatMap((endpoint) => endpoint.addresses.map((host) => ({ host, port: target })));
+    return ready.flatMap(({ addresses, targetRef }) =>
+      addresses.map((host) => ({ host, port: target, pod: targetRef })),
+    );
   });
-  const chosen = places[Math.floor(random.next() * places.length)];
-  if (!chosen) throw none;
-  return chosen;
 }
