@@ -42,6 +42,7 @@ const EDGES: Readonly<Record<string, { readonly may: readonly Access[]; readonly
   'apiserver/http/forward.ts': { may: ['network'], because: 'proxies requests to kubelets, pods and services' },
   'apiserver/http/kubelet-proxy.ts': { may: ['network'], because: 'the connections to kubelets' },
   'apiserver/http/service-proxy.ts': { may: ['network'], because: 'the connections to services' },
+  'apiserver/http/proxyable.ts': { may: ['network'], because: 'looks up the names that requests are proxied to' },
   'apiserver/webhooks/client.ts': { may: ['network'], because: 'the connections to webhooks' },
   'apiserver/http/response.ts': { may: ['turns'], because: 'compresses answers on other threads' },
   'apiserver/http/decode-body.ts': { may: ['loading'], because: 'loads the YAML and protobuf decoders with first use' },

@@ -766,7 +766,7 @@ describe('what a proxy must not reach', () => {
         { addresses: ['127.0.0.1'], targetRef: { ...pod, name: 'nobody' } },
         { addresses: ['127.0.0.1'], targetRef: { ...pod, name: 'liar' } },
         { addresses: ['127.0.0.1'], targetRef: { ...pod, name: 'p', namespace: 'kube-system' } },
-        { addresses: ['127.0.0.1'], targetRef: { kind: 'Node', name: 'n' } },
+        { addresses: ['127.0.0.1'], targetRef: { ...pod, kind: 'Node', name: 'p' } },
         { addresses: ['127.0.0.2'], targetRef: { ...pod, name: 'liar' } },
       ],
       ports: [{ name: 'web', port: server.port }],
