@@ -4,7 +4,7 @@ import { apiVersionOf, type Resource } from '../../api/tables.ts';
 import type { StatusError, StatusObject } from '../../machinery/status.ts';
 import { StatusError as Refusal } from '../../machinery/status.ts';
 import type { CachedObject, ListResult } from '../contract.ts';
-import { type ListBodies, type ListBody, listOfTexts } from './list-bodies.ts';
+import { type ListBodies, type ListBody, listOfTexts, type StoredList } from './list-bodies.ts';
 import type { Accepted } from './media.ts';
 import { partialMessage, protobufList, protobufOf, protobufOfValue } from './protobuf.ts';
 import { type ListMeta, partialMetadata, rowOf, type TableContext, tableOf } from './table.ts';
@@ -45,7 +45,7 @@ export async function encodeList(
   accepted: Accepted,
   table: TableContext,
   bodies: { readonly json: ListBodies; readonly protobuf: ListBodies },
-): Promise<ListBody> {
+): Promise<ListBody | StoredList> {
   const metadata = listMeta(result);
   const { resource } = table;
   if (accepted.as === 'Table') {

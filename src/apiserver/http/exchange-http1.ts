@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { discardRest, readBody } from './body.ts';
 import { type BodySink, ClientGoneError, type Exchange, NO_QUERY, type ResponseHeaders } from './exchange.ts';
 import { valuesOf } from './exchange-http2.ts';
-import { PIECE_BYTES, sendInPieces } from './pieces.ts';
+import { type Assembled, PIECE_BYTES, sendAssembled, sendInPieces } from './pieces.ts';
 import { StreamSink } from './stream-sink.ts';
 
 /** An error of a socket is the end of it; there is nobody to tell. */
@@ -83,14 +83,26 @@ export class Http1Exchange extends Http1Base implements Exchange {
 
   respond(status: number, headers: ResponseHeaders, body: Buffer | string): void {
     const response = this.#response;
-    if (response.destroyed || response.headersSent) return;
     const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-    response.writeHead(status, { ...headers, 'content-length': length } as never);
-    // A body that was not read to its end would be taken for the next request.
-    if (this.#hasBody() && !this.incoming.complete) discardRest(this.incoming, () => this.socket.destroy());
+    if (!this.#begin(status, headers, length)) return;
     if (this.method === 'HEAD') response.end();
     else if (length <= PIECE_BYTES) response.end(body);
     else void sendInPieces(response, typeof body === 'string' ? Buffer.from(body) : body);
+  }
+
+  respondAssembled(status: number, headers: ResponseHeaders, body: Assembled): void {
+    if (!this.#begin(status, headers, body.length)) return;
+    if (this.method === 'HEAD') this.#response.end();
+    else void sendAssembled(this.#response, body);
+  }
+
+  #begin(status: number, headers: ResponseHeaders, length: number): boolean {
+    const response = this.#response;
+    if (response.destroyed || response.headersSent) return false;
+    response.writeHead(status, { ...headers, 'content-length': length } as never);
+    // A body that was not read to its end would be taken for the next request.
+    if (this.#hasBody() && !this.incoming.complete) discardRest(this.incoming, () => this.socket.destroy());
+    return true;
   }
 
   #hasBody(): boolean {
@@ -133,6 +145,11 @@ export class UpgradeExchange extends Http1Base implements Exchange {
     const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     this.#begin(status, { ...headers, 'content-length': length });
     this.upgrade.socket.end(body);
+  }
+
+  respondAssembled(status: number, headers: ResponseHeaders, body: Assembled): void {
+    this.#begin(status, { ...headers, 'content-length': body.length });
+    void sendAssembled(this.upgrade.socket, body);
   }
 
   stream(status: number, headers: ResponseHeaders): BodySink {

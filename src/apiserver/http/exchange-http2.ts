@@ -2,7 +2,7 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
 import type { TLSSocket } from 'node:tls';
 import { discardRest, readBody } from './body.ts';
 import { type BodySink, ClientGoneError, type Exchange, NO_QUERY, type ResponseHeaders } from './exchange.ts';
-import { PIECE_BYTES, sendInPieces } from './pieces.ts';
+import { type Assembled, PIECE_BYTES, sendAssembled, sendInPieces } from './pieces.ts';
 import { StreamSink } from './stream-sink.ts';
 
 /** A client that is silent for so long amid a body, which is answered already, will not end it. */
@@ -79,14 +79,24 @@ export class Http2Exchange implements Exchange {
   }
 
   respond(status: number, headers: ResponseHeaders, body: Buffer | string): void {
+    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    this.#answer(status, headers, length, (stream) => {
+      if (length <= PIECE_BYTES) stream.end(body);
+      else void sendInPieces(stream, typeof body === 'string' ? Buffer.from(body) : body);
+    });
+  }
+
+  respondAssembled(status: number, headers: ResponseHeaders, body: Assembled): void {
+    this.#answer(status, headers, body.length, (stream) => void sendAssembled(stream, body));
+  }
+
+  #answer(status: number, headers: ResponseHeaders, length: number, send: (stream: ServerHttp2Stream) => void): void {
     const stream = this.incoming;
     if (!respondable(stream)) return;
     this.#answered = true;
-    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     stream.respond({ ':status': status, ...headers, 'content-length': length } as never);
     if (this.method === 'HEAD') stream.end();
-    else if (length <= PIECE_BYTES) stream.end(body);
-    else void sendInPieces(stream, typeof body === 'string' ? Buffer.from(body) : body);
+    else send(stream);
     if (stream.readableEnded) return;
     stream.resume();
     // An unread request body would hold the stream open, and one that never ends would hold it for ever.

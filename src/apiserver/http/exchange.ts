@@ -1,6 +1,7 @@
 // One HTTP request and its response, whichever version of HTTP carries it.
 import type { Duplex, Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import type { Assembled } from './pieces.ts';
 
 export type ResponseHeaders = { readonly [name: string]: string | readonly string[] | number };
 
@@ -39,6 +40,8 @@ export interface Exchange {
   readonly responded: boolean;
   /** Sends a whole response. Does nothing when the client is gone. */
   respond(status: number, headers: ResponseHeaders, body: Buffer | string): void;
+  /** Sends a whole response, its body put together while the client reads it. */
+  respondAssembled(status: number, headers: ResponseHeaders, body: Assembled): void;
   /** Begins a response of unknown length. */
   stream(status: number, headers: ResponseHeaders): BodySink;
   /** Present when the client asked for another protocol on the connection: answers are then written to the socket raw. */

@@ -5,7 +5,7 @@ import { constants, gzip } from 'node:zlib';
 import type { StatusError } from '../../machinery/status.ts';
 import { asStatusError, encodeValue } from './encode.ts';
 import type { Exchange, ResponseHeaders } from './exchange.ts';
-import type { ListBody } from './list-bodies.ts';
+import type { ListBody, StoredList } from './list-bodies.ts';
 import { type Accepted, negotiate, PLAIN_JSON, PLAIN_OFFER } from './media.ts';
 
 /** Bodies above this are compressed for clients that take it, as upstream. */
@@ -57,16 +57,23 @@ export class Response {
   }
 
   /** Sends a body that may be big, compressed if that is worth it; what compressing made is kept with the body. */
-  async sendBig(code: number, contentType: string, body: ListBody, further: ResponseHeaders = {}): Promise<void> {
-    const { plain } = body;
-    const worth = plain.length > GZIP_THRESHOLD_BYTES && /\bgzip\b/.test(this.exchange.header('accept-encoding') ?? '');
-    if (!worth) return this.send(code, contentType, plain, further);
-    body.zipped ??= await compress(plain, { level: constants.Z_BEST_SPEED });
-    this.send(code, contentType, body.zipped, {
-      ...further,
-      'content-encoding': 'gzip',
-      vary: further.vary === undefined ? 'Accept-Encoding' : `${String(further.vary)}, Accept-Encoding`,
-    });
+  async sendBig(
+    code: number,
+    contentType: string,
+    body: ListBody | StoredList,
+    further: ResponseHeaders = {},
+  ): Promise<void> {
+    const { length } = 'plain' in body ? body.plain : body;
+    const worth = length > GZIP_THRESHOLD_BYTES && /\bgzip\b/.test(this.exchange.header('accept-encoding') ?? '');
+    if (worth) {
+      const vary = further.vary === undefined ? 'Accept-Encoding' : `${String(further.vary)}, Accept-Encoding`;
+      this.send(code, contentType, await zippedOf(body), { ...further, 'content-encoding': 'gzip', vary });
+    } else if ('plain' in body) {
+      this.send(code, contentType, body.plain, further);
+    } else {
+      this.code = code;
+      this.exchange.respondAssembled(code, { ...this.headers(contentType), ...further }, body);
+    }
   }
 
   async sendValue(code: number, value: unknown, accepted: Accepted = PLAIN_JSON): Promise<void> {
@@ -79,6 +86,12 @@ export class Response {
     const accepted = acceptedFor(this.exchange);
     this.send(refusal.code, accepted.contentType, await encodeValue(refusal.status, accepted), retryAfter(refusal));
   }
+}
+
+async function zippedOf(body: ListBody | StoredList): Promise<Buffer> {
+  if (!('plain' in body)) return body.zipped();
+  body.zipped ??= await compress(body.plain, { level: constants.Z_BEST_SPEED });
+  return body.zipped;
 }
 
 function warningHeaders(texts: readonly string[]): string[] {
