@@ -77,7 +77,7 @@ export class ListBodies {
 
   async #make(asked: Asked): Promise<ListBody | StoredList> {
     const made = await this.#join(asked.head, asked.items);
-    if (!(made instanceof Buffer)) return this.#long(asked, made);
+    if ('reader' in made) return this.#long(asked, made);
     const body: ListBody = { plain: made };
     if (made.length >= KEPT_LIST_MIN_BYTES) {
       this.#keep({ ...asked, body, bytes: () => made.length + (body.zipped?.length ?? 0) });
