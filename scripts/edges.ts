@@ -45,6 +45,7 @@ const EDGES: Readonly<Record<string, { readonly may: readonly Access[]; readonly
   'apiserver/http/proxyable.ts': { may: ['network'], because: 'looks up the names that requests are proxied to' },
   'apiserver/webhooks/client.ts': { may: ['network'], because: 'the connections to webhooks' },
   'apiserver/http/response.ts': { may: ['turns'], because: 'compresses answers on other threads' },
+  'apiserver/http/list-bodies.ts': { may: ['turns'], because: 'compresses long lists on other threads' },
   'apiserver/http/decode-body.ts': { may: ['loading'], because: 'loads the YAML and protobuf decoders with first use' },
   'apiserver/http/encode.ts': { may: ['loading'], because: 'loads the YAML encoder with first use' },
   'apiserver/cache/cached-object.ts': { may: ['process'], because: 'freezes objects when the environment says test' },
