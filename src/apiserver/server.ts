@@ -4,7 +4,7 @@ import type { CustomResourceDefinition, EndpointSlice, Node, Pod, Service } from
 import type { Resource, Tables } from '../api/tables.ts';
 import { abortable } from '../lib/abort.ts';
 import { invariant } from '../lib/assert.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import { nextTurn } from '../lib/turns.ts';
 import type { Store } from '../store/contract.ts';
@@ -20,7 +20,7 @@ import {
   type TokenAuthority,
   type TokenLookups,
 } from './auth/service-account-tokens.ts';
-import { bootstrap } from './bootstrap/bootstrap.ts';
+import { bootstrap, publishServers } from './bootstrap/bootstrap.ts';
 import { startCaches } from './cache/cache-set.ts';
 import type { CacheSet, RequestContext, ResourceApi, UserInfo } from './contract.ts';
 import { conversionByWebhook } from './custom/conversion-webhook.ts';
@@ -32,11 +32,12 @@ import { FlowControl } from './flow-control/flow-control.ts';
 import { Handler } from './http/handler.ts';
 import { type KubeletCredentials, kubeletAgent, kubeletConnectors } from './http/kubelet-proxy.ts';
 import { type InFlightLimits, MAX_MUTATING_IN_FLIGHT, MAX_READ_ONLY_IN_FLIGHT } from './http/limits.ts';
-import { type ListenerTimeouts, listen, type TlsOptions } from './http/listener.ts';
+import { type ConnectionCare, type ListenerTimeouts, listen, type TlsOptions } from './http/listener.ts';
 import { type IsProxyable, isProxyableIP } from './http/proxyable.ts';
 import { proxyConnectors, type ServiceProxyLookups, servicePlace } from './http/service-proxy.ts';
 import { apiServerMetrics } from './metrics.ts';
 import { createPipeline } from './pipeline.ts';
+import { keepPresence, type Presence, type PresenceOptions } from './presence/presence.ts';
 import { createPrinter } from './printers/printer.ts';
 import { DEFAULT_SERVICE_NETWORK } from './registry/context.ts';
 import { createRegistry, type ServiceNetwork } from './registry/registry.ts';
@@ -86,6 +87,10 @@ export interface ApiServerOptions {
   readonly isProxyable?: IsProxyable;
   /** Milliseconds that events to one watcher are apart at least, so that a busy watch costs few writes; default 0. */
   readonly watchPaceMs?: number;
+  /** How dead and long-lived connections are treated. */
+  readonly connection?: Partial<ConnectionCare>;
+  /** How this server lets others know that it lives; absent: it does not, and `servers` is what the kubernetes Service leads to. */
+  readonly presence?: PresenceOptions;
   /** How long clients may take over a connection. */
   readonly timeouts?: ListenerTimeouts;
 }
@@ -106,6 +111,11 @@ export interface ApiServer {
   readonly tokens: TokenAuthority;
   /** Fails /readyz from now on, so that balancers turn away before connections end. */
   drain(): void;
+  /**
+   * Leaves in order, as upstream: /readyz fails and the endpoints forget this server; after `delayMs`, in which it serves as
+   * before, no connection takes further requests, those under way are answered (for `graceMs` at most) and watches end.
+   */
+  leave(timing: { readonly delayMs: number; readonly graceMs: number }): Promise<void>;
   /** Ends every connection and the caches. The store stays open: it is the caller's. */
   close(): Promise<void>;
 }
@@ -187,19 +197,25 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     port: options.port ?? 0,
     handle: (exchange) => handler.handle(exchange),
     log: env.log.child('apiserver'),
+    clock: env.clock,
+    random: env.random,
+    ...(options.connection && { connection: options.connection }),
     ...(options.timeouts && { timeouts: options.timeouts }),
   });
   state.port = listener.port;
+  let presence: Presence | undefined;
   const close = async (): Promise<void> => {
     state.draining = true;
     stop.abort(new Error('the API server is closed'));
+    await presence?.ended;
     handler.close();
     await listener.close();
   };
   signal.addEventListener('abort', () => void close(), { once: true });
   try {
-    await prepare(options, registry, identity, { address: host, port: listener.port }, ends);
+    await prepare(options, registry, identity, listener.port, ends);
     await ensureFlowControlObjects(flowSources);
+    presence = await joinServers(options, registry, { address: host, port: listener.port }, ends);
   } catch (error) {
     await close();
     throw error;
@@ -223,6 +239,18 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     tokens,
     drain: () => {
       state.draining = true;
+    },
+    async leave({ delayMs, graceMs }) {
+      if (stop.signal.aborted) return;
+      state.draining = true;
+      const delay = sleep(env.clock, delayMs, stop.signal);
+      await presence?.leave();
+      await delay.catch(() => undefined);
+      listener.stopAccepting();
+      const late = sleep(env.clock, graceMs, stop.signal).catch(() => undefined);
+      await Promise.race([handler.drained(), late]);
+      // What was written last is still to leave.
+      await nextTurn();
     },
     close,
   };
@@ -403,18 +431,34 @@ function connectors(
   ]);
 }
 
+/** Puts this server among the endpoints of Service kubernetes: as one that lives, or as the only one that was told of. */
+async function joinServers(
+  options: ApiServerOptions,
+  registry: ResourceApi,
+  self: { readonly address: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<Presence | undefined> {
+  const { store, tables, env, presence, servers } = options;
+  if (presence) {
+    return keepPresence({ ...presence, ...self, store, api: registry, tables, env, context: ownContext }, signal);
+  }
+  const told = servers ?? { addresses: [self.address], port: self.port };
+  await publishServers(registry, tables, ownContext(signal), told);
+  return undefined;
+}
+
 /** Makes what every cluster has; any number of servers may do so at once. */
 async function prepare(
   options: ApiServerOptions,
   registry: ResourceApi,
   identity: ServingIdentity,
-  self: { readonly address: string; readonly port: number },
+  port: number,
   signal: AbortSignal,
 ): Promise<void> {
   const { tables, authorizationMode, network = DEFAULT_SERVICE_NETWORK } = options;
   const ctx = ownContext(signal);
   await bootstrap(registry, tables, ctx, {
-    servers: options.servers ?? { addresses: [self.address], port: self.port },
+    port: options.servers?.port ?? port,
     serviceIP: firstAddress(network.cidr),
     serviceCIDR: network.cidr,
     clientCA: identity.tls.clientCa ?? identity.caCertificate,

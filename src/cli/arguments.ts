@@ -114,6 +114,14 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       ...JSON_OUT,
       ...PROFILE,
       agent: { type: 'boolean', help: 'and the agent in the same process' },
+      'shutdown-delay-duration': {
+        type: 'string',
+        help: 'serve on this long after /readyz began to fail (default: 0s)',
+      },
+      'goaway-chance': {
+        type: 'string',
+        help: 'with several servers: how often an HTTP/2 client is asked to connect anew, 0 to 0.02 (default: 0)',
+      },
     },
   },
   agent: { usage: 'agent', help: 'run the agent here (what up --split starts)', options: { ...NAME, ...PROFILE } },
@@ -159,6 +167,28 @@ export function numberFlag(invocation: Invocation, name: string, minimum: number
   const number = Number(value);
   if (Number.isInteger(number) && number >= minimum && number <= maximum) return number;
   throw new UsageError(`--${name} must be a whole number from ${minimum} to ${maximum}, not "${value}"`);
+}
+
+const UNITS_MS: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A flag that must be a duration as Go writes it ("1m30s", "500ms", "0"), in milliseconds. */
+export function durationFlag(invocation: Invocation, name: string): number | undefined {
+  const value = stringFlag(invocation, name);
+  if (value === undefined || value === '0') return value === undefined ? undefined : 0;
+  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  if (parts.length > 0 && parts.map(([part]) => part).join('') === value) {
+    return parts.reduce((ms, [, number, unit]) => ms + Number(number) * UNITS_MS[unit!]!, 0);
+  }
+  throw new UsageError(`--${name} must be a duration like 5s or 500ms, not "${value}"`);
+}
+
+/** A flag that must be a number, not necessarily a whole one, from `minimum` to `maximum`. */
+export function shareFlag(invocation: Invocation, name: string, minimum: number, maximum: number): number | undefined {
+  const value = stringFlag(invocation, name);
+  if (value === undefined) return undefined;
+  const number = value.trim() === '' ? Number.NaN : Number(value);
+  if (number >= minimum && number <= maximum) return number;
+  throw new UsageError(`--${name} must be a number from ${minimum} to ${maximum}, not "${value}"`);
 }
 
 export function stringFlag(invocation: Invocation, name: string): string | undefined {

@@ -12,7 +12,16 @@ import { DamagedStoreError, runServerProcess } from '../cluster/server.ts';
 import { type ClusterStatus, clusterStatus } from '../cluster/status.ts';
 import { runTool } from '../cluster/tools.ts';
 import { type UpRequest, up } from '../cluster/up.ts';
-import { helpText, type Invocation, numberFlag, readArguments, stringFlag, UsageError } from './arguments.ts';
+import {
+  durationFlag,
+  helpText,
+  type Invocation,
+  numberFlag,
+  readArguments,
+  shareFlag,
+  stringFlag,
+  UsageError,
+} from './arguments.ts';
 import { haStatusText } from './ha-status-text.ts';
 import { hostCommand, serverCommand } from './host-command.ts';
 
@@ -148,7 +157,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     await runServerProcess(
       host,
       layoutFor(host, invocation),
-      { withAgent: invocation.flags.get('agent') === true, profile: profileFlag(invocation) },
+      {
+        withAgent: invocation.flags.get('agent') === true,
+        profile: profileFlag(invocation),
+        shutdownDelayMs: durationFlag(invocation, 'shutdown-delay-duration'),
+        goawayChance: shareFlag(invocation, 'goaway-chance', 0, 0.02),
+      },
       signal,
     );
     return 0;

@@ -16,12 +16,16 @@ import { PROFILES, type ProfileName } from './profiles.ts';
 export interface ControlPlaneOptions {
   readonly env: Environment;
   readonly store: Store;
-  /** The candidate's name in elections: the same after a restart where nobody else can have the store. */
+  /** The candidate's name in elections: of no other process, unless nobody else can have the store; then kept over restarts. */
   readonly identity: string;
+  /** This machine's name. Default: the identity. */
+  readonly hostname?: string;
   readonly clusterCidr: string;
   readonly profile: ProfileName;
   /** A Service kube-dns at this address; absent: none. */
   readonly dnsAddress?: string;
+  /** With several servers: the share of HTTP/2 requests after which clients are asked to connect anew. Default 0. */
+  readonly goawayChance?: number;
   readonly apiServer: Omit<ApiServerOptions, 'env' | 'store' | 'tables'>;
 }
 
@@ -34,6 +38,11 @@ export interface ControlPlane {
   readonly informers: Informers;
   /** Adds simulated nodes; they end with the control plane. */
   simulate(nodes: number | SimulatedNodesOptions): Promise<SimulatedNodes>;
+  /**
+   * Ends in order: the Leases are given back and /readyz fails at once, then connections end as ApiServer.leave says. Resolves
+   * when everything has ended.
+   */
+  leave(timing: { readonly delayMs: number; readonly graceMs: number }): Promise<void>;
   /** Settles when everything has ended after the signal; rejects when a part failed. */
   readonly ended: Promise<void>;
 }
@@ -44,14 +53,26 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
   const tables = new Tables();
   const profile = PROFILES[options.profile];
   const tolerationSeconds = profile.eviction;
-  const apiServer = await startApiServer({ tolerationSeconds, ...options.apiServer, env, store, tables }, signal);
+  const presence = { hostname: options.hostname ?? options.identity, ...profile.server };
+  const connection = { ...profile.connection, goawayChance: options.goawayChance ?? 0 };
+  // The server outlives its controllers and its scheduler, which give their Leases back through it.
+  const serving = new AbortController();
+  const giveUp = (): void => serving.abort(signal.reason);
+  if (signal.aborted) giveUp();
+  signal.addEventListener('abort', giveUp, { once: true });
+  const apiServer = await startApiServer(
+    { tolerationSeconds, presence, connection, ...options.apiServer, env, store, tables },
+    serving.signal,
+  );
   const clientAs = (user: UserInfo): Client =>
     inProcessClient({ api: apiServer.pipeline, tables, user, clock: env.clock, userAgent: 'tsukube' });
   const manager = clientAs(CONTROLLER_MANAGER);
   const informers = makeInformers({ client: manager, tables, env });
   if (options.dnsAddress) await ensureDnsService(clientAs(API_SERVER_USER), options.dnsAddress, signal);
+  signal.removeEventListener('abort', giveUp);
   const stop = new AbortController();
   const ends = AbortSignal.any([signal, stop.signal]);
+  let leaving = Promise.resolve();
   const simulations: Promise<void>[] = [];
   const { identity, clusterCidr } = options;
   const leading = { env, tables, identity, profile, clientAs };
@@ -68,8 +89,9 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
     ),
   ).then(async (results) => {
     await Promise.allSettled(simulations);
+    await leaving;
     await apiServer.close();
-    const failed = results.find((r) => r.status === 'rejected' && !isAbort(r.reason, signal));
+    const failed = results.find((r) => r.status === 'rejected' && !isAbort(r.reason, ends));
     if (failed?.status === 'rejected') throw failed.reason;
   });
   return {
@@ -78,6 +100,11 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
     clientAs,
     informers,
     ended,
+    async leave(timing) {
+      leaving = apiServer.leave(timing);
+      stop.abort(new Error('the server leaves'));
+      await ended;
+    },
     simulate: async (wanted) => {
       const client = clientAs(API_SERVER_USER);
       const own = makeInformers({ client, tables, env });

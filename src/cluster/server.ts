@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WATCH_PACE_MS } from '../apiserver/http/watch-pace.ts';
-import { sleep } from '../lib/clock.ts';
+import { uuid } from '../lib/random.ts';
 import { openEmbeddedStore } from '../store/embedded.ts';
 import { runAgent } from './agent.ts';
 import { startControlPlane } from './control-plane.ts';
@@ -10,25 +10,33 @@ import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
 import { keepLogsBounded } from './log-bound.ts';
 import { ensurePki, type Pki } from './pki.ts';
-import type { ProfileName } from './profiles.ts';
+import { PROFILES, type ProfileName } from './profiles.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 export { DamagedStoreError } from '../store/lmdb-check.ts';
 
-/** How long requests under way may take to end after /readyz has begun to fail. */
-const DRAIN_MS = 300;
+export interface ServerFlags {
+  readonly withAgent: boolean;
+  readonly profile?: ProfileName | undefined;
+  /** How long to serve on after /readyz has begun to fail. */
+  readonly shutdownDelayMs?: number | undefined;
+  readonly goawayChance?: number | undefined;
+}
 
 /** Runs until the signal aborts. Throws when the store cannot be opened or the port not be listened on. */
 export async function runServerProcess(
   host: Host,
   layout: Layout,
-  { withAgent, profile }: { readonly withAgent: boolean; readonly profile?: ProfileName | undefined },
+  { withAgent, profile, shutdownDelayMs, goawayChance }: ServerFlags,
   signal: AbortSignal,
 ): Promise<void> {
   const { env } = host;
   const written = await readSettings(layout.settings);
   if (!written) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
   const settings: Settings = { ...written, ...(profile && { profile }) };
+  const timings = PROFILES[settings.profile].server;
+  /** Others may take over what this one leaves. */
+  const several = settings.etcdServers !== undefined;
   const pki = await ensurePki(layout, settings, env);
   await mkdir(layout.store, { recursive: true, mode: 0o700 });
   const store = openEmbeddedStore({ directory: layout.store, clock: env.clock, log: env.log.child('store') });
@@ -42,9 +50,11 @@ export async function runServerProcess(
       {
         env,
         store,
-        identity: settings.nodeName,
+        identity: several ? `${settings.nodeName}_${uuid(env.random)}` : settings.nodeName,
+        hostname: settings.nodeName,
         clusterCidr: settings.clusterCidr,
         profile: settings.profile,
+        goawayChance: goawayChance ?? (several ? timings.goawayChance : 0),
         ...(settings.simulatedNodes === 0 && { dnsAddress: settings.dnsAddress }),
         apiServer: apiServerOptions(settings, pki),
       },
@@ -59,10 +69,8 @@ export async function runServerProcess(
     } else {
       await untilAborted(agentEnds);
     }
-    plane.apiServer.drain();
-    await sleep(env.clock, DRAIN_MS, new AbortController().signal);
-    serverEnds.abort(new Error('the server ends'));
-    await plane.ended;
+    const delayMs = shutdownDelayMs ?? (several ? timings.shutdownDelayMs : 0);
+    await plane.leave({ delayMs, graceMs: timings.shutdownGraceMs });
   } finally {
     serverEnds.abort(new Error('the server ends'));
     await logs;

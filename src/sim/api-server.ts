@@ -2,7 +2,7 @@
 import type { Tables } from '../api/tables.ts';
 import { reconcileBootstrapRoles } from '../apiserver/auth/bootstrap-reconcile.ts';
 import { PRIVILEGED_GROUP, rbacAuthorizer } from '../apiserver/auth/rbac.ts';
-import { bootstrap } from '../apiserver/bootstrap/bootstrap.ts';
+import { bootstrap, publishServers } from '../apiserver/bootstrap/bootstrap.ts';
 import { startCaches } from '../apiserver/cache/cache-set.ts';
 import type { UserInfo } from '../apiserver/contract.ts';
 import { createPipeline } from '../apiserver/pipeline.ts';
@@ -48,12 +48,13 @@ export async function startServer({ world, tables, disk, history, violations }: 
   const registry = createRegistry({ tables, store, caches, env, rbac: authorizer, network: SERVICES });
   const context = { user: ADMINISTRATOR, signal, warn: () => undefined, userAgent: 'kube-apiserver' };
   await bootstrap(registry, tables, context, {
-    servers: { addresses: ['192.0.2.1'], port: 6443 },
+    port: 6443,
     serviceIP: '10.96.0.1',
     serviceCIDR: SERVICES.cidr,
     clientCA: ROOT_CA,
     rootCA: ROOT_CA,
   });
+  await publishServers(registry, tables, context, { addresses: ['192.0.2.1'], port: 6443 });
   await reconcileBootstrapRoles(registry, tables, context);
   await caches.consistent(signal);
   await nextTurn();

@@ -5,7 +5,7 @@ import { secondRegistry, testRegistry } from '../registry/test-registry.ts';
 import { bootstrap, publishServers, SYSTEM_NAMESPACES } from './bootstrap.ts';
 
 const inputs = {
-  servers: { addresses: ['10.0.0.2', '10.0.0.1'], port: 6443 },
+  port: 6443,
   serviceIP: '10.96.0.1',
   serviceCIDR: '10.96.0.0/16',
   clientCA: 'client CA',
@@ -13,10 +13,16 @@ const inputs = {
   rootCA: 'root CA',
 };
 
+const servers = { addresses: ['10.0.0.2', '10.0.0.1'], port: 6443 };
+
 test('two servers at once make the same cluster; a second start changes nothing', async () => {
   const first = await testRegistry();
   const second = await secondRegistry(first);
-  await Promise.all([first, second].map((s) => bootstrap(s.api, s.tables, s.ctx(), inputs)));
+  const start = async (s: typeof first): Promise<void> => {
+    await bootstrap(s.api, s.tables, s.ctx(), inputs);
+    await publishServers(s.api, s.tables, s.ctx(), servers);
+  };
+  await Promise.all([first, second].map(start));
   for (const name of SYSTEM_NAMESPACES) assert.equal((await second.get('namespaces', name)).metadata.name, name);
   const service = (await first.get('services', 'kubernetes', 'default')) as Service;
   assert.equal(service.spec.clusterIP, '10.96.0.1');
@@ -29,7 +35,7 @@ test('two servers at once make the same cluster; a second start changes nothing'
   const ca = (await first.get('configmaps', 'kube-root-ca.crt', 'kube-system')) as ConfigMap;
   assert.equal(ca.data?.['ca.crt'], 'root CA');
   const before = await first.store.revision(first.ctx().signal);
-  await bootstrap(second.api, second.tables, second.ctx(), inputs);
+  await start(second);
   assert.equal(await first.store.revision(first.ctx().signal), before);
 
   await publishServers(first.api, first.tables, first.ctx(), { addresses: ['10.0.0.9'], port: 6443 });

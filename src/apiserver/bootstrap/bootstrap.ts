@@ -34,8 +34,8 @@ export const SYSTEM_PRIORITY_CLASSES: readonly PriorityClass[] = [
 ];
 
 export interface BootstrapInputs {
-  /** Where clients inside the cluster reach the API servers: addresses, and the port that all of them serve. */
-  readonly servers: { readonly addresses: readonly string[]; readonly port: number };
+  /** The port that all API servers serve. */
+  readonly port: number;
   /** The kubernetes Service's address: the first of the service range. */
   readonly serviceIP: string;
   readonly serviceCIDR: string;
@@ -50,7 +50,7 @@ export interface BootstrapInputs {
 /** Tries against other servers that start at the same time. */
 const MAX_TRIES = 5;
 
-/** Creates what is missing and brings the server addresses up to date. Idempotent; any number of servers may run it at once. */
+/** Creates what is missing. Idempotent; any number of servers may run it at once. */
 export async function bootstrap(
   api: ResourceApi,
   tables: Tables,
@@ -65,7 +65,6 @@ export async function bootstrap(
   await ensure.same('', 'configmaps', authentication(inputs));
   for (const namespace of SYSTEM_NAMESPACES) await ensure.same('', 'configmaps', rootCA(namespace, inputs));
   await ensure.exists('', 'services', kubernetesService(inputs));
-  await publishServers(api, tables, ctx, inputs.servers);
 }
 
 /**
@@ -76,16 +75,22 @@ export async function publishServers(
   api: ResourceApi,
   tables: Tables,
   ctx: RequestContext,
-  servers: BootstrapInputs['servers'],
+  servers: { readonly addresses: readonly string[]; readonly port: number },
 ): Promise<void> {
   const ensure = new Ensure(api, tables, ctx);
   const addresses = servers.addresses.toSorted();
   const metadata = { namespace: 'default', name: 'kubernetes' };
   await ensure.same('', 'endpoints', {
     metadata: { ...metadata, labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
-    subsets: [
-      { addresses: addresses.map((ip) => ({ ip })), ports: [{ name: 'https', port: servers.port, protocol: 'TCP' }] },
-    ],
+    subsets:
+      addresses.length === 0
+        ? []
+        : [
+            {
+              addresses: addresses.map((ip) => ({ ip })),
+              ports: [{ name: 'https', port: servers.port, protocol: 'TCP' }],
+            },
+          ],
   } as KubeObject);
   const slice: EndpointSlice = {
     metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'kubernetes' } },
@@ -96,7 +101,7 @@ export async function publishServers(
   await ensure.same('discovery.k8s.io', 'endpointslices', slice);
 }
 
-function kubernetesService({ serviceIP, servers }: BootstrapInputs): Service {
+function kubernetesService({ serviceIP, port }: BootstrapInputs): Service {
   return {
     metadata: {
       namespace: 'default',
@@ -108,7 +113,7 @@ function kubernetesService({ serviceIP, servers }: BootstrapInputs): Service {
       clusterIP: serviceIP,
       sessionAffinity: 'None',
       internalTrafficPolicy: 'Cluster',
-      ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: servers.port }],
+      ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: port }],
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Resource, Tables } from '../../api/tables.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { forbidden, StatusError } from '../../machinery/status.ts';
 import { type Authenticator, impersonate } from '../auth/authenticate.ts';
-import type { Attributes, Authorizer, RequestContext, ResourceApi, UserInfo } from '../contract.ts';
+import type { Attributes, Authorizer, ResourceApi, UserInfo } from '../contract.ts';
 import type { FlowControl, Passage } from '../flow-control/flow-control.ts';
 import { listSeats } from '../flow-control/work-estimate.ts';
 import type { ApiServerMetrics } from '../metrics.ts';
@@ -82,6 +82,12 @@ export class Handler {
       ...{ tables, api, printer, metrics },
       ...{ clock: env.clock, random: env.random, watchPaceMs: options.watchPaceMs },
     });
+  }
+
+  /** Ends every watch in order; resolves when the other requests under way have been answered. */
+  drained(): Promise<void> {
+    this.#resources.endWatches();
+    return this.#inFlight.idle();
   }
 
   /** Leaves no timer behind once the requests under way have ended. */
@@ -227,7 +233,7 @@ export class Handler {
     );
   }
 
-  async #dispatch(info: RequestInfo, response: Response, ctx: RequestContext): Promise<void> {
+  async #dispatch(info: RequestInfo, response: Response, ctx: ExchangeContext): Promise<void> {
     const { user } = ctx;
     if (!info.isResource) {
       this.#authorize(user, { verb: info.verb, path: info.path });

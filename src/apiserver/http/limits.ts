@@ -22,6 +22,8 @@ const READ_ONLY_VERBS = ['get', 'list', 'watch'];
 export class InFlight {
   readonly #flowControl: FlowControl;
   readonly #metrics: ApiServerMetrics;
+  #underWay = 0;
+  #whenIdle: (() => void)[] = [];
 
   constructor(flowControl: FlowControl, metrics: ApiServerMetrics) {
     this.#flowControl = flowControl;
@@ -46,10 +48,19 @@ export class InFlight {
 
   #counted(kind: InFlightKind, passage: Passage): Passage {
     this.#metrics.inFlight[kind].value++;
+    this.#underWay++;
     const leave = (): void => {
       this.#metrics.inFlight[kind].value--;
       passage.leave();
+      if (--this.#underWay > 0) return;
+      for (const idle of this.#whenIdle.splice(0)) idle();
     };
     return { schemaUid: passage.schemaUid, levelUid: passage.levelUid, leave };
+  }
+
+  /** Resolves as soon as no request is under way. */
+  idle(): Promise<void> {
+    if (this.#underWay === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 }

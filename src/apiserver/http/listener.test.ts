@@ -49,7 +49,15 @@ async function handle(exchange: Exchange): Promise<void> {
 
 before(async () => {
   const tls = { certificate: serving.certificate, key: serving.key, clientCa: ca.certificate };
-  listener = await listen({ tls, address: '127.0.0.1', port: 0, handle: (e) => void handle(e), log: silentLog });
+  listener = await listen({
+    tls,
+    address: '127.0.0.1',
+    port: 0,
+    handle: (e) => void handle(e),
+    log: silentLog,
+    clock: realClock,
+    random: seededRandom(4),
+  });
 });
 after(() => listener.close());
 

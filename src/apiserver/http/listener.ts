@@ -1,17 +1,15 @@
 // The TLS socket that everything comes in by: ALPN chooses HTTP/2 or HTTP/1.1 for each connection.
 import { createServer as createHttpServer } from 'node:http';
-import {
-  createServer as createHttp2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2';
+import { createServer as createHttp2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import { createSecureContext, createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
+import type { Random } from '../../lib/random.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Exchange, UpgradeExchange } from './exchange-http1.ts';
 import { Http2Exchange } from './exchange-http2.ts';
+import { type SessionOptions, Sessions } from './sessions.ts';
 
 export interface TlsOptions {
   /** PEM; may be a chain. */
@@ -31,7 +29,23 @@ export interface ListenerOptions {
   readonly handle: (exchange: Exchange) => void;
   readonly log: Log;
   readonly timeouts?: ListenerTimeouts;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly connection?: Partial<ConnectionCare>;
 }
+
+/** How clients that vanished are noticed, and those that stay are spread. */
+export interface ConnectionCare extends Pick<SessionOptions, 'pingAfterMs' | 'pingTimeoutMs' | 'goawayChance'> {
+  /** HTTP/1.1 has no pings: TCP asks after this much silence. */
+  readonly tcpKeepAliveMs: number;
+}
+
+export const DEFAULT_CONNECTION: ConnectionCare = {
+  pingAfterMs: 30_000,
+  pingTimeoutMs: 15_000,
+  goawayChance: 0,
+  tcpKeepAliveMs: 15_000,
+};
 
 /** How long a client may take. What is later is cut off. */
 export interface ListenerTimeouts {
@@ -72,16 +86,15 @@ const MAX_HEADER_FIELDS = 256;
 /** HTTP/2: streams that a client may open and reset at once, and then per second, before its connection is ended. */
 const STREAM_RESET_BURST = 1000;
 const STREAM_RESET_RATE = 33;
-/** A silent peer is asked whether it is still there after this long. */
-const TCP_KEEP_ALIVE_MS = 15_000;
 /** Slow requests are looked for at least this often. */
 const MAX_CHECK_INTERVAL_MS = 10_000;
 
 export async function listen(options: ListenerOptions): Promise<Listener> {
-  const { tls, handle, log, timeouts = DEFAULT_TIMEOUTS } = options;
+  const { tls, handle, log, clock, random, timeouts = DEFAULT_TIMEOUTS } = options;
   const connections = new Set<TLSSocket>();
   const sockets = new Set<Socket>();
-  const sessions = new Set<ServerHttp2Session>();
+  const connection = { ...DEFAULT_CONNECTION, ...options.connection };
+  const sessions = new Sessions({ clock, random, idleMs: timeouts.idleMs, ...connection });
 
   const http2 = createHttp2Server({
     settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
@@ -92,11 +105,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   });
   http2.on('stream', (stream, headers: IncomingHttpHeaders, _flags, rawHeaders: string[]) => {
     handle(new Http2Exchange(stream as ServerHttp2Stream, headers, rawHeaders));
+    sessions.onRequest(stream as ServerHttp2Stream);
   });
   http2.on('session', (session) => {
     sessions.add(session);
-    session.once('close', () => sessions.delete(session));
-    endWhenIdle(session, timeouts.idleMs);
   });
   http2.on('sessionError', (error) => log.debug('HTTP/2 session failed', { error }));
 
@@ -109,7 +121,11 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   });
   // Slow requests are looked for from this event on; the server itself never listens: connections are handed to it.
   http1.emit('listening');
-  http1.on('request', (request, response) => handle(new Http1Exchange(request, response)));
+  let isStopping = false;
+  http1.on('request', (request, response) => {
+    if (isStopping) response.shouldKeepAlive = false;
+    handle(new Http1Exchange(request, response));
+  });
   http1.on('upgrade', (request, socket, head) => handle(new UpgradeExchange(request, socket, head)));
 
   const server = createTlsServer({
@@ -120,7 +136,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     minVersion: 'TLSv1.2',
     handshakeTimeout: timeouts.handshakeMs,
     keepAlive: true,
-    keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+    keepAliveInitialDelay: connection.tcpKeepAliveMs,
   });
   server.maxConnections = MAX_CONNECTIONS;
   // A connection whose handshake is not over is to end with the server, too.
@@ -152,13 +168,16 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const bound = server.address() as AddressInfo;
   const closed = new Promise<void>((resolve) => server.once('close', () => resolve()));
   const stopAccepting = (): void => {
+    if (isStopping) return;
     server.close();
-    for (const session of sessions) session.goaway();
+    isStopping = true;
+    http1.closeIdleConnections();
+    sessions.close();
   };
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     stopAccepting();
-    for (const session of sessions) session.destroy();
+    sessions.destroy();
     for (const connection of connections) connection.destroy();
     for (const socket of sockets) socket.destroy();
     http1.close();
@@ -173,18 +192,6 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       return closing;
     },
   };
-}
-
-/** A session without streams and without a sign of life ends; watches may be as quiet as they like. */
-function endWhenIdle(session: ServerHttp2Session, idleMs: number): void {
-  let streams = 0;
-  session.on('stream', (stream) => {
-    streams++;
-    stream.once('close', () => streams--);
-  });
-  session.setTimeout(idleMs, () => {
-    if (streams === 0) session.close();
-  });
 }
 
 function serverCertificates(tls: TlsOptions) {

@@ -52,7 +52,7 @@ export interface ResourceHandlerOptions {
 export interface ResourceRequest {
   readonly info: RequestInfo;
   readonly target: Target;
-  readonly ctx: RequestContext;
+  readonly ctx: RequestContext & { abort(reason: unknown): void };
   readonly response: Response;
 }
 
@@ -62,6 +62,8 @@ export class ResourceHandler {
   readonly #options: ResourceHandlerOptions;
   readonly #lists = { json: new ListBodies(), protobuf: new ListBodies(protobufList) };
   readonly #pace: WatchPace;
+  /** What ends each watch that runs. */
+  readonly #watches = new Set<() => void>();
   readonly #operations: { readonly [verb: string]: Operation } = {
     get: (request) => this.#get(request),
     list: (request) => this.#list(request),
@@ -117,8 +119,11 @@ export class ResourceHandler {
     const events = this.#eventsOf(target.resource);
     // Nothing is sent before the watch has begun, so that a refusal can still have its own code.
     let sink: ReturnType<typeof watchStream> | undefined;
+    const end = (): void => ctx.abort(new Error('the server leaves'));
     const opened = (): ReturnType<typeof watchStream> => {
-      sink ??= watchStream({
+      if (sink) return sink;
+      const ended = this.#options.metrics.longRunning(info);
+      sink = watchStream({
         sink: exchange.stream(200, response.headers(watchContentType(accepted))),
         accepted,
         table: this.#table(target, accepted, response),
@@ -126,8 +131,12 @@ export class ResourceHandler {
         sent: (count) => {
           events.value += count;
         },
-        ended: this.#options.metrics.longRunning(info),
+        ended: () => {
+          this.#watches.delete(end);
+          ended();
+        },
       });
+      this.#watches.add(end);
       response.code = 200;
       return sink;
     };
@@ -146,6 +155,11 @@ export class ResourceHandler {
     }
     const stream = opened();
     exchange.signal.addEventListener('abort', () => stream.end(), { once: true });
+  }
+
+  /** Ends every watch as if its time were up: the client begins another, elsewhere. */
+  endWatches(): void {
+    for (const end of [...this.#watches]) end();
   }
 
   async #create(request: ResourceRequest): Promise<void> {
