@@ -22,6 +22,19 @@ export function withRevision(stored: Buffer, revision: Revision): Buffer {
   return bytes;
 }
 
+/** The inverse of withRevision; a copy. */
+export function withoutRevision(bytes: Buffer, revision: Revision): Buffer {
+  const at = bytes.indexOf(METADATA) + METADATA.length;
+  const text = `"resourceVersion":"${revision}"`;
+  if (bytes.toString('latin1', at, at + text.length) !== text) throw new Error('the bytes are of another revision');
+  const alone = bytes[at + text.length] === CLOSING_BRACE;
+  const after = at + text.length + (alone ? 0 : 1);
+  const stored = Buffer.allocUnsafeSlow(bytes.length - (after - at));
+  bytes.copy(stored, 0, 0, at);
+  bytes.copy(stored, at, after);
+  return stored;
+}
+
 /** One line of a JSON watch stream. */
 export function frameOf(type: string, object: Buffer): Buffer {
   const start = `{"type":"${type}","object":`;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { withRevision } from './bytes.ts';
-import { storedObject, watchFrame } from './cached-object.ts';
+import { withoutRevision, withRevision } from './bytes.ts';
+import { PlacedObject, storedObject, watchFrame } from './cached-object.ts';
 
 const POD = '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"ns","labels":{"x":"y"}},"spec":{}}';
 
@@ -20,6 +20,33 @@ test('the revision is put in as the first member of the metadata', () => {
     x: { metadata: { name: 'b' } },
   });
   assert.throws(() => text('["x"]'), /no object/);
+});
+
+test('without the revision the bytes are as they were stored', () => {
+  for (const stored of [POD, '{"metadata":{}}', '{"metadata":{"name":"é\u{1f600}"},"x":{"metadata":{}}}']) {
+    assert.equal(withoutRevision(withRevision(Buffer.from(stored), 1234), 1234).toString(), stored);
+  }
+  assert.throws(() => withoutRevision(withRevision(Buffer.from(POD), 1234), 123), /another revision/);
+});
+
+test('an object as of another revision differs in that alone, whether it was read before or not', () => {
+  for (const read of [false, true]) {
+    const placed = new PlacedObject({ key: '/registry/pods/ns/a', value: Buffer.from(POD), revision: 42 }, 'ns');
+    if (read) assert.equal(placed.object.metadata.resourceVersion, '42');
+    const later = placed.asOf(1000);
+    assert.equal(later.bytes.toString(), withRevision(Buffer.from(POD), 1000).toString());
+    assert.deepEqual([later.namespace, later.name, later.revision], ['ns', 'a', 1000]);
+    assert.equal(placed.bytes.toString(), withRevision(Buffer.from(POD), 42).toString());
+  }
+});
+
+test('what was derived from an object that is let go is made again when it is asked for', () => {
+  const cached = storedObject({ key: '/registry/pods/ns/a', value: Buffer.from(POD), revision: 42 }) as PlacedObject;
+  const { object: before } = cached;
+  cached.release();
+  assert.equal(cached.parsed, false);
+  assert.notEqual(cached.object, before);
+  assert.deepEqual(cached.object, before);
 });
 
 test('bytes and object are made once and agree', () => {

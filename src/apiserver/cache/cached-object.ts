@@ -3,7 +3,8 @@ import { parseJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import type { Revision, Stored } from '../../store/contract.ts';
 import type { CachedObject, WatchDelivery } from '../contract.ts';
-import { frameOf, withRevision } from './bytes.ts';
+import { frameOf, withoutRevision, withRevision } from './bytes.ts';
+import type { Versioned } from './event.ts';
 
 /** Under test a change of a shared object throws where it is made. */
 const FREEZE =
@@ -43,6 +44,17 @@ export class StoredObject implements CachedObject {
     return this.#bytes;
   }
 
+  /** As they were stored: without a revision. */
+  protected storedBytes(): Buffer {
+    return this.#spliced ? withoutRevision(this.#bytes, this.revision) : this.#bytes;
+  }
+
+  /** Lets go of what can be made from the bytes again: for an object that is history. */
+  release(): void {
+    this.#object = undefined;
+    this.#derived = undefined;
+  }
+
   /** Whether the object's parsed form is there already. */
   get parsed(): boolean {
     return this.#object !== undefined;
@@ -67,7 +79,7 @@ export class StoredObject implements CachedObject {
 }
 
 /** An object whose namespace is known from its key, so that it need not be parsed for it. */
-export class PlacedObject extends StoredObject {
+export class PlacedObject extends StoredObject implements Versioned {
   readonly #namespace: string | undefined;
 
   constructor(stored: Stored, namespace: string | undefined) {
@@ -77,6 +89,10 @@ export class PlacedObject extends StoredObject {
 
   override get namespace(): string | undefined {
     return this.#namespace;
+  }
+
+  asOf(revision: Revision): CachedObject {
+    return new PlacedObject({ key: this.key, value: this.storedBytes(), revision }, this.#namespace);
   }
 }
 

@@ -5,23 +5,26 @@ import type { Matcher } from './matching.ts';
 
 type Delivery = Exclude<WatchDelivery, { type: 'BOOKMARK' }>;
 
+/** An object of the cache. History keeps it: it holds its bytes once, and what is derived from them only while it is current. */
+export interface Versioned extends CachedObject {
+  /** The same contents as of another revision. */
+  asOf(revision: Revision): CachedObject;
+}
+
 export class ObjectEvent implements CacheEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
   readonly object: CachedObject;
-  readonly previous: CachedObject | undefined;
+  readonly previous: Versioned | undefined;
   readonly revision: Revision;
-  /** The object before the change, as of the change's revision. */
-  readonly #departed: () => CachedObject;
   #same: Delivery | undefined;
   #entered: Delivery | undefined;
   #left: Delivery | undefined;
 
-  constructor(event: CacheEvent, departed: () => CachedObject) {
+  constructor(event: CacheEvent & { readonly previous: Versioned | undefined }) {
     this.type = event.type;
     this.object = event.object;
     this.previous = event.previous;
     this.revision = event.revision;
-    this.#departed = departed;
   }
 
   /** What a watcher receives that sees the objects that match: beginning and ceasing to match are ADDED and DELETED. */
@@ -37,6 +40,11 @@ export class ObjectEvent implements CacheEvent {
     if (!before) return undefined;
     this.#left ??= { type: 'DELETED', object: this.#departed(), revision: this.revision };
     return this.#left;
+  }
+
+  /** The object before the change, as of the change's revision. */
+  #departed(): CachedObject {
+    return this.type === 'DELETED' ? this.object : this.previous!.asOf(this.revision);
   }
 
   #unchanged(): Delivery {

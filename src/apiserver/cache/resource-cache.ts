@@ -1,6 +1,6 @@
 // All objects of one resource in memory, in key order, with their newest changes and their watchers.
 import type { KubeObject } from '../../api/object.ts';
-import { invariant } from '../../lib/assert.ts';
+import { InvariantError, invariant } from '../../lib/assert.ts';
 import type { Log } from '../../lib/log.ts';
 import { inSlices, turns } from '../../lib/turns.ts';
 import { type Revision, type Stored, type StoreEvent, TooOldError } from '../../store/contract.ts';
@@ -124,27 +124,36 @@ export class StoredResourceCache implements ResourceCache {
     this.#unseen++;
     const entry = this.#entries.get(key);
     const previous = entry?.object;
-    const is = `${key} is at ${previous?.revision}, the store had ${event.previous?.revision}`;
-    invariant(previous?.revision === event.previous?.revision, `a change follows what the cache holds: ${is}`);
-    const departed = (revision: Revision): CachedObject =>
-      new PlacedObject({ ...event.previous!, revision }, namespace);
-    let change: ObjectEvent;
-    if (event.type === 'put') {
-      const { revision } = event.stored;
-      const object = new PlacedObject(event.stored, namespace);
-      const type = previous ? 'MODIFIED' : 'ADDED';
-      change = new ObjectEvent({ type, object, previous, revision }, () => departed(revision));
-      if (entry) entry.object = object;
-      else this.#add(key, object);
-    } else {
-      const object = departed(event.revision);
-      change = new ObjectEvent({ type: 'DELETED', object, previous, revision: event.revision }, () => object);
-      this.#entries.delete(key);
-      this.#sorted.remove(key);
+    if (previous?.revision !== event.previous?.revision) {
+      const is = `${key} is at ${previous?.revision}, the store had ${event.previous?.revision}`;
+      throw new InvariantError(`a change follows what the cache holds: ${is}`);
     }
+    const change = event.type === 'put' ? this.#put(event, namespace, entry) : this.#delete(event, previous);
     const stored = event.type === 'put' ? event.stored : event.previous;
     this.#history.add(change, stored.value.length);
     this.#watchers.dispatch(change);
+    previous?.release();
+  }
+
+  #put(
+    event: Extract<StoreEvent, { type: 'put' }>,
+    namespace: string | undefined,
+    entry: Entry | undefined,
+  ): ObjectEvent {
+    const { key, revision } = event.stored;
+    const object = new PlacedObject(event.stored, namespace);
+    const previous = entry?.object;
+    if (entry) entry.object = object;
+    else this.#add(key, object);
+    return new ObjectEvent({ type: previous ? 'MODIFIED' : 'ADDED', object, previous, revision });
+  }
+
+  #delete(event: Extract<StoreEvent, { type: 'delete' }>, previous: PlacedObject | undefined): ObjectEvent {
+    invariant(previous, 'what is deleted was there');
+    this.#entries.delete(event.key);
+    this.#sorted.remove(event.key);
+    const { revision } = event;
+    return new ObjectEvent({ type: 'DELETED', object: previous.asOf(revision), previous, revision });
   }
 
   /** Forgets everything; a load follows, and the end of the watches, which cannot know what came between. */
