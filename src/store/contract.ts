@@ -1,6 +1,9 @@
 // The store contract: what every store (memory, embedded, etcd) promises, and all that the rest may rely on.
 
-/** A revision of the whole store: one counter for all keys, from 1, growing by one with each committed write. */
+/**
+ * A revision of the whole store: one counter for all keys, from 1, growing by one with each committed write. Keys whose time to
+ * live ends together may be deleted at one revision; a watch delivers all events of a revision in one batch.
+ */
 export type Revision = number;
 
 /** A key with its value as of a revision. Values are never changed in place by anyone. */
@@ -26,7 +29,7 @@ export interface Write {
   readonly expected: Revision;
   /** Checked in the same transaction. At most MAX_GUARDS. */
   readonly guards?: readonly Guard[];
-  /** The key is deleted this long after the write unless written again, in seconds. */
+  /** The key is deleted this long after the write, or up to a twentieth later, unless written again; in seconds. */
   readonly ttlSeconds?: number;
 }
 

@@ -6,7 +6,6 @@ import { nextTurn, onNextTurn } from '../lib/turns.ts';
 import {
   type ListOptions,
   type ListResult,
-  MAX_GUARDS,
   type Revision,
   type Store,
   type Stored,
@@ -18,8 +17,9 @@ import {
   type Write,
   type WriteOutcome,
 } from './contract.ts';
+import { checkWrite } from './check-write.ts';
 import { ExpiryQueue } from './expiry.ts';
-import { MAX_KEY_BYTES, type RecordLog, type WriteRecord } from './records.ts';
+import { type RecordLog, type WriteRecord } from './records.ts';
 import { type Change, Revisions, type Version } from './revisions.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { Watch, type WatchSource } from './watch.ts';
@@ -502,14 +502,6 @@ export class LocalStore implements Store, WatchSource {
 function cannotWrite(cause: unknown): StoreUnavailableError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new StoreUnavailableError(`the store cannot write: ${why}`, { cause });
-}
-
-function checkWrite(write: Write): void {
-  if (write.value === null && write.expected === 0) throw new RangeError('a delete names the revision that it deletes');
-  if ((write.guards?.length ?? 0) > MAX_GUARDS) throw new RangeError(`a write has at most ${MAX_GUARDS} guards`);
-  if (write.key === '' || Buffer.byteLength(write.key) > MAX_KEY_BYTES) {
-    throw new RangeError(`a key has 1 to ${MAX_KEY_BYTES} bytes`);
-  }
 }
 
 /** The log's own failures are dealt with; anything else leaves it unknown what is durable and who was told. */
