@@ -122,6 +122,13 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
         type: 'string',
         help: 'with several servers: how often an HTTP/2 client is asked to connect anew, 0 to 0.02 (default: 0)',
       },
+      'etcd-servers': {
+        type: 'string',
+        help: 'URLs of etcd members, separated by commas, instead of the embedded store',
+      },
+      'etcd-cafile': { type: 'string', help: "PEM: the authority of the members' certificates" },
+      'etcd-certfile': { type: 'string', help: 'PEM: what this server shows to etcd' },
+      'etcd-keyfile': { type: 'string', help: 'PEM: its key' },
     },
   },
   agent: { usage: 'agent', help: 'run the agent here (what up --split starts)', options: { ...NAME, ...PROFILE } },

@@ -162,6 +162,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
         profile: profileFlag(invocation),
         shutdownDelayMs: durationFlag(invocation, 'shutdown-delay-duration'),
         goawayChance: shareFlag(invocation, 'goaway-chance', 0, 0.02),
+        etcd: {
+          servers: stringFlag(invocation, 'etcd-servers'),
+          caFile: stringFlag(invocation, 'etcd-cafile'),
+          certFile: stringFlag(invocation, 'etcd-certfile'),
+          keyFile: stringFlag(invocation, 'etcd-keyfile'),
+        },
       },
       signal,
     );

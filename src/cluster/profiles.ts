@@ -70,13 +70,16 @@ export interface Profile {
     /** --heartbeat-interval and --election-timeout of the members. */
     readonly heartbeatMs: number;
     readonly electionMs: number;
-    /** gRPC keepalive of clients: a ping after this much silence, an answer within that. */
-    readonly keepAliveMs: number;
-    readonly keepAliveTimeoutMs: number;
+    /** API servers ask each member how it does this often, and leave one that does not say within that. */
+    readonly healthIntervalMs: number;
+    readonly healthTimeoutMs: number;
     readonly dialTimeoutMs: number;
     /** Deadline of one call. */
     readonly requestTimeoutMs: number;
-    readonly healthIntervalMs: number;
+    /** A request that no member takes for this long is refused. */
+    readonly unavailableAfterMs: number;
+    /** Requests from before a change of leader are given up after this: they may have died with the old one. */
+    readonly leaderChangeGraceMs: number;
   };
   readonly haproxy: {
     /** `inter`, `fastinter`, `fall`, `rise`, `timeout connect`, `timeout check` of its server lines. */
@@ -132,11 +135,12 @@ const DEFAULT_PROFILE: Profile = {
   etcd: {
     heartbeatMs: 100,
     electionMs: 1_000,
-    keepAliveMs: 30_000,
-    keepAliveTimeoutMs: 10_000,
+    healthIntervalMs: 2_000,
+    healthTimeoutMs: 3_000,
     dialTimeoutMs: 5_000,
     requestTimeoutMs: 10_000,
-    healthIntervalMs: 5_000,
+    unavailableAfterMs: 5_000,
+    leaderChangeGraceMs: 1_000,
   },
   haproxy: {
     checkIntervalMs: 2_000,
@@ -190,11 +194,12 @@ const FAST_PROFILE: Profile = {
   etcd: {
     heartbeatMs: 50,
     electionMs: 500,
-    keepAliveMs: 1_000,
-    keepAliveTimeoutMs: 650,
+    healthIntervalMs: 200,
+    healthTimeoutMs: 600,
     dialTimeoutMs: 1_000,
     requestTimeoutMs: 3_000,
-    healthIntervalMs: 500,
+    unavailableAfterMs: 2_500,
+    leaderChangeGraceMs: 300,
   },
   haproxy: {
     checkIntervalMs: 200,

@@ -1,9 +1,7 @@
-// `tsukube server`: the control plane over the embedded store, and with --agent the node's parts in the same process.
-import { mkdir } from 'node:fs/promises';
+// `tsukube server`: the control plane over the embedded store or etcd, and with --agent the node's parts in the same process.
 import { join } from 'node:path';
 import { WATCH_PACE_MS } from '../apiserver/http/watch-pace.ts';
 import { uuid } from '../lib/random.ts';
-import { openEmbeddedStore } from '../store/embedded.ts';
 import { runAgent } from './agent.ts';
 import { startControlPlane } from './control-plane.ts';
 import type { Host } from './host.ts';
@@ -11,6 +9,7 @@ import type { Layout } from './layout.ts';
 import { keepLogsBounded } from './log-bound.ts';
 import { ensurePki, type Pki } from './pki.ts';
 import { PROFILES, type ProfileName } from './profiles.ts';
+import { type EtcdFlags, etcdEndpoints, openServerStore } from './server-store.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 export { DamagedStoreError } from '../store/lmdb-check.ts';
@@ -21,13 +20,14 @@ export interface ServerFlags {
   /** How long to serve on after /readyz has begun to fail. */
   readonly shutdownDelayMs?: number | undefined;
   readonly goawayChance?: number | undefined;
+  readonly etcd?: EtcdFlags;
 }
 
 /** Runs until the signal aborts. Throws when the store cannot be opened or the port not be listened on. */
 export async function runServerProcess(
   host: Host,
   layout: Layout,
-  { withAgent, profile, shutdownDelayMs, goawayChance }: ServerFlags,
+  { withAgent, profile, shutdownDelayMs, goawayChance, etcd = {} }: ServerFlags,
   signal: AbortSignal,
 ): Promise<void> {
   const { env } = host;
@@ -36,10 +36,9 @@ export async function runServerProcess(
   const settings: Settings = { ...written, ...(profile && { profile }) };
   const timings = PROFILES[settings.profile].server;
   /** Others may take over what this one leaves. */
-  const several = settings.etcdServers !== undefined;
+  const several = etcdEndpoints(settings, etcd).length > 0;
   const pki = await ensurePki(layout, settings, env);
-  await mkdir(layout.store, { recursive: true, mode: 0o700 });
-  const store = openEmbeddedStore({ directory: layout.store, clock: env.clock, log: env.log.child('store') });
+  const store = await openServerStore(layout, settings, etcd, env);
   const stop = new AbortController();
   // The agent ends first, so that its last writes are taken; then the server drains.
   const agentEnds = AbortSignal.any([signal, stop.signal]);

@@ -3,6 +3,7 @@ import { InvariantError } from '../lib/assert.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { nextTurn, onNextTurn } from '../lib/turns.ts';
+import { checkWrite } from './check-write.ts';
 import {
   type ListOptions,
   type ListResult,
@@ -17,9 +18,8 @@ import {
   type Write,
   type WriteOutcome,
 } from './contract.ts';
-import { checkWrite } from './check-write.ts';
 import { ExpiryQueue } from './expiry.ts';
-import { type RecordLog, type WriteRecord } from './records.ts';
+import type { RecordLog, WriteRecord } from './records.ts';
 import { type Change, Revisions, type Version } from './revisions.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { Watch, type WatchSource } from './watch.ts';

@@ -88,7 +88,7 @@ export function modelProperties(open: OpenStore): void {
       fc.asyncProperty(groups, async (commands) => {
         const opened = await open();
         try {
-          await run(opened.store, commands);
+          await run(opened.store, commands, opened.unordered ?? false);
         } finally {
           await opened.dispose();
         }
@@ -100,7 +100,11 @@ export function modelProperties(open: OpenStore): void {
 
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 
-async function run(store: Awaited<ReturnType<OpenStore>>['store'], groups: readonly Command[][]): Promise<void> {
+async function run(
+  store: Awaited<ReturnType<OpenStore>>['store'],
+  groups: readonly Command[][],
+  unordered: boolean,
+): Promise<void> {
   const model = new Model(await store.revision(never));
   const watches: { prefix: string; after: Revision; lines: string[]; over: Promise<unknown> }[] = [];
   const controller = new AbortController();
@@ -113,6 +117,7 @@ async function run(store: Awaited<ReturnType<OpenStore>>['store'], groups: reado
         if (write.value === null && write.expected === 0) continue;
         const expected = model.write(write);
         pending.push(store.write(write, never).then((outcome) => assert.deepEqual(outcome, expected)));
+        if (unordered) await Promise.all(pending.splice(0));
         continue;
       }
       await Promise.all(pending.splice(0));

@@ -188,9 +188,13 @@ export class StoreCaches implements CacheSet {
   async #watch(signal: AbortSignal, onBatch: () => void): Promise<void> {
     for await (const batch of this.#store.watch({ prefix: '', after: this.#progress.revision, signal })) {
       onBatch();
-      for (let i = 0; batch.length > i; i += EVENTS_PER_TURN) {
+      for (let i = 0; batch.length > i; ) {
         if (i > 0) await nextTurn();
-        this.#apply(batch.slice(i, i + EVENTS_PER_TURN));
+        let end = Math.min(i + EVENTS_PER_TURN, batch.length);
+        // Keys that expire together may share a revision, which is seen whole or not at all.
+        while (batch.length > end && revisionOf(batch[end]!) === revisionOf(batch[end - 1]!)) end++;
+        this.#apply(batch.slice(i, end));
+        i = end;
       }
       if (batch.length >= EVENTS_PER_TURN) await nextTurn();
       if (signal.aborted) return;
@@ -199,10 +203,12 @@ export class StoreCaches implements CacheSet {
 
   /** One stretch without waiting: readers see all of these changes or none. */
   #apply(events: readonly StoreEvent[]): void {
-    let { revision } = this.#progress;
+    const before = this.#progress.revision;
+    let revision = before;
     for (const event of events) {
-      const [key, at] = event.type === 'put' ? [event.stored.key, event.stored.revision] : [event.key, event.revision];
-      invariant(at > revision, `a watch goes on: ${at} after ${revision}`);
+      const key = event.type === 'put' ? event.stored.key : event.key;
+      const at = revisionOf(event);
+      invariant(at > before && at >= revision, `a watch goes on: ${at} after ${revision}`);
       revision = at;
       const parts = partsOf(key, this.#resources);
       if (parts) this.#cacheOf(parts.prefix).apply(event, parts.namespace);
@@ -233,4 +239,8 @@ export class StoreCaches implements CacheSet {
     this.#progress.advance(listed.revision);
     for (const cache of this.#caches.values()) cache.endWatches();
   }
+}
+
+function revisionOf(event: StoreEvent): Revision {
+  return event.type === 'put' ? event.stored.revision : event.revision;
 }

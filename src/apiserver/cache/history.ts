@@ -29,7 +29,9 @@ export class History {
 
   /** `bytes`: the object's size as stored. */
   add(event: ObjectEvent, bytes: number): void {
-    invariant(event.revision > (this.#events.at(-1)?.revision ?? this.#floor), 'changes come in order of revision');
+    const last = this.#events.at(-1)?.revision;
+    const follows = last === undefined ? event.revision > this.#floor : event.revision >= last;
+    invariant(follows, 'changes come in order of revision');
     this.#events.push(event);
     this.#sizes.push(bytes);
     this.#bytes += bytes;
@@ -50,7 +52,7 @@ export class History {
     this.#sizes = this.#sizes.slice(gone);
   }
 
-  /** Up to `limit` changes after a revision. */
+  /** Up to `limit` changes after a revision, and those that share the last one's revision. */
   after(revision: Revision, limit: number): readonly ObjectEvent[] {
     const events = this.#events;
     let low = 0;
@@ -60,7 +62,9 @@ export class History {
       if (events[middle]!.revision > revision) high = middle;
       else low = middle + 1;
     }
-    return events.slice(low, low + limit);
+    let end = Math.min(low + limit, events.length);
+    while (end > low && events.length > end && events[end]!.revision === events[end - 1]!.revision) end++;
+    return events.slice(low, end);
   }
 
   reset(floor: Revision): void {

@@ -117,7 +117,8 @@ export class Watchers {
   }
 
   #push(watcher: Watcher, event: ObjectEvent, matches: Matcher | undefined): void {
-    if (watcher.cursor >= event.revision) return;
+    // One that begins in the future waits for it; changes of one revision all pass.
+    if (watcher.options.after >= event.revision) return;
     watcher.cursor = event.revision;
     const delivery = event.deliveryTo(matches);
     if (!delivery) return;
@@ -164,7 +165,7 @@ export class Watchers {
     const events = this.#history.after(watcher.cursor, CATCH_UP_PER_TURN);
     for (const event of events) this.#push(watcher, event, watcher.matches);
     if (watcher.over) return;
-    if (events.length === CATCH_UP_PER_TURN) {
+    if (events.length >= CATCH_UP_PER_TURN) {
       this.#tick();
       return;
     }

@@ -1,5 +1,11 @@
 // gRPC over one HTTP/2 connection to one member: length-prefixed messages, status in the trailers.
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+} from 'node:http2';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Method } from './messages.ts';
 import { decode, encode, type Message } from './protobuf.ts';
@@ -81,7 +87,9 @@ export class Connection {
       });
     });
     this.ready = new Promise((resolve, reject) => {
-      const timer = clock.timer(connectTimeoutMs, () => this.close(new Error(`no connection in ${connectTimeoutMs} ms`)));
+      const timer = clock.timer(connectTimeoutMs, () =>
+        this.close(new Error(`no connection in ${connectTimeoutMs} ms`)),
+      );
       this.#session.once('connect', () => {
         timer.cancel();
         this.#session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
@@ -172,7 +180,11 @@ export class Connection {
   }
 
   /** One request, and messages until the stream ends. It begins at the call. */
-  stream(method: Method, request: object, options: { readonly end: boolean; readonly signal: AbortSignal }): MessageStream {
+  stream(
+    method: Method,
+    request: object,
+    options: { readonly end: boolean; readonly signal: AbortSignal },
+  ): MessageStream {
     const frame = framed(method, request);
     const stream = this.#open(method, undefined);
     const messages = new MessageStream(stream, method, options.signal, () => this.#streams.delete(messages));

@@ -6,12 +6,12 @@ import { Connection, type EtcdTls } from './connection.ts';
 import { METHODS } from './messages.ts';
 import { type EndpointHealth, EtcdError, GRPC, type MemberStatus, NO_LEADER } from './rpc.ts';
 
-/** Milliseconds throughout. */
+/** How soon a member that is no use is left. */
 export interface EtcdTimings {
-  readonly connectTimeoutMs: number;
+  readonly dialTimeoutMs: number;
   /** How often each member is asked how it does, and how long it may take to say: one that does not is left. */
-  readonly probeIntervalMs: number;
-  readonly probeTimeoutMs: number;
+  readonly healthIntervalMs: number;
+  readonly healthTimeoutMs: number;
   /** So long after a change of leader, requests from before it are given up: they may have died with the old one. */
   readonly leaderChangeGraceMs: number;
   /** How long one request may take. */
@@ -19,25 +19,6 @@ export interface EtcdTimings {
   /** How long a request is offered to members before it is refused, when none takes it. */
   readonly unavailableAfterMs: number;
 }
-
-export const DEFAULT_ETCD_TIMINGS: EtcdTimings = {
-  connectTimeoutMs: 2_000,
-  probeIntervalMs: 2_000,
-  probeTimeoutMs: 2_000,
-  leaderChangeGraceMs: 1_000,
-  requestTimeoutMs: 10_000,
-  unavailableAfterMs: 5_000,
-};
-
-/** A member that is hung or cut off is left within a second. */
-export const FAST_ETCD_TIMINGS: EtcdTimings = {
-  connectTimeoutMs: 500,
-  probeIntervalMs: 250,
-  probeTimeoutMs: 600,
-  leaderChangeGraceMs: 300,
-  requestTimeoutMs: 5_000,
-  unavailableAfterMs: 2_500,
-};
 
 const RECONNECT: BackoffPolicy = { initialMs: 50, maximumMs: 1_000, factor: 2, jitter: 0.3 };
 
@@ -91,7 +72,7 @@ export class Endpoint {
     let failures = 0;
     while (!signal.aborted) {
       const { url, tls, timings } = this.#options;
-      const connection = new Connection({ url, tls, clock, connectTimeoutMs: timings.connectTimeoutMs });
+      const connection = new Connection({ url, tls, clock, connectTimeoutMs: timings.dialTimeoutMs });
       const onAbort = (): void => connection.close(new Error('the client is closed'));
       signal.addEventListener('abort', onAbort, { once: true });
       if (signal.aborted) onAbort();
@@ -122,10 +103,10 @@ export class Endpoint {
     const over = new AbortController();
     void connection.over.then((cause) => over.abort(cause));
     for (;;) {
-      const call = { timeoutMs: timings.probeTimeoutMs, signal, read: true };
+      const call = { timeoutMs: timings.healthTimeoutMs, signal, read: true };
       this.#take((await connection.unary(METHODS.status, {}, call)) as unknown as MemberStatus, connection);
       answered();
-      await sleep(env.clock, timings.probeIntervalMs, over.signal);
+      await sleep(env.clock, timings.healthIntervalMs, over.signal);
     }
   }
 
@@ -151,4 +132,3 @@ export class Endpoint {
     this.#options.changed();
   }
 }
-

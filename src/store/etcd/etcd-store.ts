@@ -43,6 +43,8 @@ export interface EtcdStoreOptions {
   readonly rpc: EtcdRpc;
   readonly clock: Clock;
   readonly log: Log;
+  /** Called once, when the store begins to close. */
+  readonly onClose?: () => void;
 }
 
 export class EtcdStore implements Store {
@@ -50,6 +52,7 @@ export class EtcdStore implements Store {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #leases: Leases;
+  readonly #onClose: (() => void) | undefined;
   readonly #closing = new AbortController();
   readonly #writes = new Set<Promise<unknown>>();
   /** The read of the present that has not begun yet: whoever asks now is answered by it. */
@@ -57,7 +60,8 @@ export class EtcdStore implements Store {
   #revisionUnderWay: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
-  constructor({ rpc, clock, log }: EtcdStoreOptions) {
+  constructor({ rpc, clock, log, onClose }: EtcdStoreOptions) {
+    this.#onClose = onClose;
     this.#rpc = rpc;
     this.#clock = clock;
     this.#log = log;
@@ -205,6 +209,7 @@ export class EtcdStore implements Store {
   }
 
   async #close(): Promise<void> {
+    this.#onClose?.();
     this.#closing.abort(new StoreUnavailableError('the store is closed'));
     await Promise.allSettled(this.#writes);
     this.#rpc.close();

@@ -47,10 +47,7 @@ export class GrpcRpc implements EtcdRpc {
     const log = env.log.child('etcd');
     this.#endpoints = options.endpoints.map(
       (url) =>
-        new Endpoint(
-          { url, tls, env: { ...env, log }, timings, changed: () => this.#changed() },
-          this.#closing.signal,
-        ),
+        new Endpoint({ url, tls, env: { ...env, log }, timings, changed: () => this.#changed() }, this.#closing.signal),
     );
   }
 
@@ -75,7 +72,7 @@ export class GrpcRpc implements EtcdRpc {
 
   async leaseGrant(ttlSeconds: number, options: CallOptions): Promise<bigint> {
     // A lease that nobody knows of ends by itself.
-    return (await this.#call(METHODS.leaseGrant, { ttl: ttlSeconds }, options, 'read'))['id'] as bigint;
+    return (await this.#call(METHODS.leaseGrant, { ttl: ttlSeconds }, options, 'read')).id as bigint;
   }
 
   async leaseRevoke(id: bigint, options: CallOptions): Promise<void> {
@@ -86,10 +83,13 @@ export class GrpcRpc implements EtcdRpc {
     const ended = new AbortController();
     const signal = AbortSignal.any([options.signal, ended.signal]);
     try {
-      const connection = await this.#connection(options.signal, this.#deadline(this.#options.timings.unavailableAfterMs));
+      const connection = await this.#connection(
+        options.signal,
+        this.#deadline(this.#options.timings.unavailableAfterMs),
+      );
       const answers = connection.stream(METHODS.leaseKeepAlive, { id }, { end: true, signal });
       const { value } = await answers.next();
-      return (value?.['ttl'] as number | undefined) ?? 0;
+      return (value?.ttl as number | undefined) ?? 0;
     } finally {
       ended.abort();
     }
@@ -110,7 +110,8 @@ export class GrpcRpc implements EtcdRpc {
 
   async status({ endpoint, signal, timeoutMs }: CallOptions & { readonly endpoint?: string }): Promise<MemberStatus> {
     const options = { signal, ...(timeoutMs !== undefined && { timeoutMs }) };
-    if (endpoint === undefined) return (await this.#call(METHODS.status, {}, options, 'read')) as unknown as MemberStatus;
+    if (endpoint === undefined)
+      return (await this.#call(METHODS.status, {}, options, 'read')) as unknown as MemberStatus;
     const connection = this.#endpoints.find((e) => e.url === endpoint)?.connection;
     if (!connection) throw new EtcdError(GRPC.UNAVAILABLE, `not connected to ${endpoint}`, false);
     const call = { signal, timeoutMs: timeoutMs ?? this.#options.timings.requestTimeoutMs, read: true };
@@ -118,14 +119,14 @@ export class GrpcRpc implements EtcdRpc {
   }
 
   async memberList(options: CallOptions): Promise<readonly Member[]> {
-    return (await this.#call(METHODS.memberList, {}, options, 'read'))['members'] as readonly Member[];
+    return (await this.#call(METHODS.memberList, {}, options, 'read')).members as readonly Member[];
   }
 
   async memberAdd(
     peerUrls: readonly string[],
     { learner = false, ...options }: CallOptions & { readonly learner?: boolean },
   ): Promise<Member> {
-    return (await this.#call(METHODS.memberAdd, { peerUrls, isLearner: learner }, options, 'write'))['member'] as Member;
+    return (await this.#call(METHODS.memberAdd, { peerUrls, isLearner: learner }, options, 'write')).member as Member;
   }
 
   async memberPromote(id: bigint, options: CallOptions): Promise<void> {
@@ -141,7 +142,7 @@ export class GrpcRpc implements EtcdRpc {
   }
 
   async alarms(options: CallOptions): Promise<readonly Alarm[]> {
-    return (await this.#call(METHODS.alarm, { action: 0 }, options, 'read'))['alarms'] as readonly Alarm[];
+    return (await this.#call(METHODS.alarm, { action: 0 }, options, 'read')).alarms as readonly Alarm[];
   }
 
   async disarm({ memberId, alarm }: Alarm, options: CallOptions): Promise<void> {
@@ -152,9 +153,9 @@ export class GrpcRpc implements EtcdRpc {
     const connection = await this.#connection(signal, this.#deadline(this.#options.timings.unavailableAfterMs));
     let remaining: unknown;
     for await (const part of connection.stream(METHODS.snapshot, {}, { end: true, signal })) {
-      remaining = part['remaining'];
+      remaining = part.remaining;
       // Some versions end with an empty part.
-      if ((part['blob'] as Buffer).length > 0) yield part['blob'] as Buffer;
+      if ((part.blob as Buffer).length > 0) yield part.blob as Buffer;
     }
     signal.throwIfAborted();
     if (remaining !== 0) throw new EtcdError(GRPC.DATA_LOSS, 'the snapshot is cut short', true);
@@ -176,7 +177,11 @@ export class GrpcRpc implements EtcdRpc {
       const connection = this.#pick() ?? (await this.#connection(options.signal, offeredMs));
       const left = deadlineMs - clock.monotonic();
       try {
-        return await connection.unary(method, request, { timeoutMs: left, signal: options.signal, read: kind === 'read' });
+        return await connection.unary(method, request, {
+          timeoutMs: left,
+          signal: options.signal,
+          read: kind === 'read',
+        });
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
         const again = error.transient && (kind === 'read' || error.notMade);

@@ -107,7 +107,11 @@ export const METHODS = {
   ),
   leaseGrant: method('Lease/LeaseGrant', message({ ttl: [1, 'int'], id: [2, 'id'] }), message({ id: [2, 'id'] })),
   leaseRevoke: method('Lease/LeaseRevoke', message({ id: [1, 'id'] }), message({})),
-  leaseKeepAlive: method('Lease/LeaseKeepAlive', message({ id: [1, 'id'] }), message({ id: [2, 'id'], ttl: [3, 'int'] })),
+  leaseKeepAlive: method(
+    'Lease/LeaseKeepAlive',
+    message({ id: [1, 'id'] }),
+    message({ id: [2, 'id'], ttl: [3, 'int'] }),
+  ),
   status: method(
     'Maintenance/Status',
     message({}),

@@ -469,7 +469,7 @@ export async function restoreModel(clock: Clock, snapshot: AsyncIterable<Buffer>
   for await (const chunk of snapshot) all += chunk.toString();
   const lines = all.trimEnd().split('\n');
   const end = parse(lines.pop() ?? '{}');
-  if (end['end'] !== true) throw new Error('the snapshot is cut short');
+  if (end.end !== true) throw new Error('the snapshot is cut short');
   const kvs = lines.map((line) => {
     const kv = parse(line) as unknown as KeyValue;
     return { ...kv, value: Buffer.from(kv.value as unknown as string, 'base64') };

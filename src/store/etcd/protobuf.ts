@@ -251,8 +251,10 @@ class Reader {
 
   #skip(wire: number): void {
     if (wire === VARINT) while (this.#byte() >= 0x80);
-    else if (wire === DELIMITED) this.#at += this.#delimited();
-    else if (wire === 1) this.#at += 8;
+    else if (wire === DELIMITED) {
+      const length = this.#delimited();
+      this.#at += length;
+    } else if (wire === 1) this.#at += 8;
     else if (wire === 5) this.#at += 4;
     else throw new WireError(`wire type ${wire}`);
   }

@@ -1,10 +1,17 @@
 // One watch over etcd that outlives connections: it goes on after the last revision that was delivered, exactly.
 import type { Clock } from '../../lib/clock.ts';
-import type { Log } from '../../lib/log.ts';
 import { sleep } from '../../lib/clock.ts';
-import { type Revision, type Stored, type StoreEvent, TooOldError, WATCH_BUFFER, type WatchOptions } from '../contract.ts';
+import type { Log } from '../../lib/log.ts';
+import {
+  type Revision,
+  type Stored,
+  type StoreEvent,
+  TooOldError,
+  WATCH_BUFFER,
+  type WatchOptions,
+} from '../contract.ts';
 import { NO_END, prefixRange } from './keys.ts';
-import { EtcdError, type EtcdRpc, EVENT_PUT, type KeyValue, type WatchEvent, type WatchResponse } from './rpc.ts';
+import { EtcdError, type EtcdRpc, EVENT_PUT, GRPC, type KeyValue, type WatchEvent, type WatchResponse } from './rpc.ts';
 
 /** The pause before a broken watch is begun again on the same member. */
 const RESUME_PAUSE_MS = 25;
@@ -74,20 +81,16 @@ export class EtcdWatch implements AsyncIterableIterator<readonly StoreEvent[]> {
   }
 
   async #follow(): Promise<void> {
-    const { rpc, clock, log, prefix } = this.#options;
-    const { signal } = this.#stop;
-    // An empty prefix means every change there is, so that its reader reaches every revision.
-    const range = prefix === '' ? { key: '\0', rangeEnd: NO_END } : prefixRange(prefix);
-    let broken = false;
-    while (!this.#over) {
+    const { clock, log } = this.#options;
+    let behind = false;
+    for (let broken = false; !this.#over; ) {
       try {
-        // From the revision that is known already: etcd refuses it exactly when something after it may be compacted.
-        const startRevision = Math.max(1, this.#cursor);
-        for await (const response of rpc.watch({ ...range, startRevision, prevKv: true }, signal)) {
-          this.#take(response);
+        const ended = await this.#stream(behind, () => {
           if (broken) log.info('the watch of etcd goes on', { after: this.#cursor });
           broken = false;
-        }
+        });
+        behind = ended === 'behind';
+        if (behind) continue;
       } catch (error) {
         if (this.#over) return;
         if (!(error instanceof EtcdError)) {
@@ -96,21 +99,45 @@ export class EtcdWatch implements AsyncIterableIterator<readonly StoreEvent[]> {
         }
         if (!broken) log.warn('the watch of etcd broke', { after: this.#cursor, reason: error.message });
         broken = true;
+        behind = false;
       }
-      await sleep(clock, RESUME_PAUSE_MS, signal).catch(() => undefined);
+      await sleep(clock, RESUME_PAUSE_MS, this.#stop.signal).catch(() => undefined);
     }
+  }
+
+  /**
+   * One stream, until it ends. etcd refuses a start before the revision that is compacted to, but that revision's own change may
+   * be gone as well. So a watch that turns out to be behind is begun again at what it knows already: then it is refused exactly
+   * when something may be missing. One that is not behind begins after that, which etcd serves sooner.
+   */
+  async #stream(behind: boolean, answered: () => void): Promise<'behind' | 'ended'> {
+    const { rpc, prefix } = this.#options;
+    // An empty prefix means every change there is, so that its reader reaches every revision.
+    const range = prefix === '' ? { key: '\0', rangeEnd: NO_END } : prefixRange(prefix);
+    const startRevision = behind ? Math.max(1, this.#cursor) : this.#cursor + 1;
+    for await (const response of rpc.watch({ ...range, startRevision, prevKv: true }, this.#stop.signal)) {
+      if (response.created && !behind && response.header.revision > this.#cursor) return 'behind';
+      this.#take(response);
+      answered();
+    }
+    return 'ended';
   }
 
   #take(response: WatchResponse): void {
     if (response.compactRevision > 0) throw new TooOldError(response.compactRevision);
-    if (response.canceled) throw new EtcdError(14, `etcd ended the watch: ${response.cancelReason}`, true);
-    const events: StoreEvent[] = [];
-    for (const event of response.events) {
-      if (this.#cursor >= event.kv.modRevision) continue;
-      events.push(storeEvent(event));
+    if (response.canceled) {
+      throw new EtcdError(GRPC.UNAVAILABLE, `etcd ended the watch: ${response.cancelReason}`, true);
     }
-    const last = response.events.at(-1);
-    if (last) this.#cursor = Math.max(this.#cursor, last.kv.modRevision);
+    const events: StoreEvent[] = [];
+    const known = this.#cursor;
+    for (const event of response.events) {
+      const { modRevision } = event.kv;
+      if (known >= modRevision) continue;
+      // Every revision has a change: whoever watches all of them sees each.
+      if (this.#options.prefix === '' && modRevision > this.#cursor + 1) throw new TooOldError(modRevision - 1);
+      events.push(storeEvent(event));
+      this.#cursor = modRevision;
+    }
     if (events.length === 0 || this.#over) return;
     this.#batches.push(events);
     this.#events += events.length;
