@@ -56,7 +56,7 @@ export async function runAgentProcess(
     access,
     tables: new Tables(),
     clock: host.env.clock,
-    userAgent: 'tsukube-agent',
+    userAgent: 'kubelet',
     ...connection,
   });
   try {

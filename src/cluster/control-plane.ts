@@ -12,6 +12,7 @@ import { runSimulatedNodes, type SimulatedNodes, type SimulatedNodesOptions } fr
 import type { Store } from '../store/contract.ts';
 import { CONTROLLER_MANAGER, leadControllers, leadScheduler } from './leading.ts';
 import { PROFILES, type ProfileName } from './profiles.ts';
+import { userAgentOf } from './user-agents.ts';
 
 export interface ControlPlaneOptions {
   readonly env: Environment;
@@ -64,8 +65,8 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
     { tolerationSeconds, presence, connection, ...options.apiServer, env, store, tables },
     serving.signal,
   );
-  const clientAs = (user: UserInfo): Client =>
-    inProcessClient({ api: apiServer.pipeline, tables, user, clock: env.clock, userAgent: 'tsukube' });
+  const clientAs = (user: UserInfo, userAgent = userAgentOf(user)): Client =>
+    inProcessClient({ api: apiServer.pipeline, tables, user, clock: env.clock, userAgent });
   const manager = clientAs(CONTROLLER_MANAGER);
   const informers = makeInformers({ client: manager, tables, env });
   if (options.dnsAddress) await ensureDnsService(clientAs(API_SERVER_USER), options.dnsAddress, signal);
@@ -106,7 +107,7 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
       await ended;
     },
     simulate: async (wanted) => {
-      const client = clientAs(API_SERVER_USER);
+      const client = clientAs(API_SERVER_USER, 'kubelet');
       const own = makeInformers({ client, tables, env });
       const nodes = await runSimulatedNodes(
         { client, informers: own, env },

@@ -6,6 +6,7 @@ import { inProcessClient } from '../client/in-process.ts';
 import { makeInformers } from '../client/informers.ts';
 import { CONTROLLER_MANAGER, leadControllers, leadScheduler } from '../cluster/leading.ts';
 import { PROFILES } from '../cluster/profiles.ts';
+import { userAgentOf } from '../cluster/user-agents.ts';
 import type { Environment } from '../lib/environment.ts';
 import { ROOT_CA } from './api-server.ts';
 import type { Link, Network } from './network.ts';
@@ -23,7 +24,7 @@ export interface Candidate {
 
 /** A client of a user over a component's connection. */
 export function clientOver(link: Link, tables: Tables, env: Environment, user: UserInfo): Client {
-  return inProcessClient({ api: link.api, tables, user, clock: env.clock, userAgent: 'tsukube' });
+  return inProcessClient({ api: link.api, tables, user, clock: env.clock, userAgent: userAgentOf(user) });
 }
 
 /** Starts a process that stands under its own name; it never ends by itself. */
