@@ -13,6 +13,14 @@ import { openMemoryStore } from '../store/memory.ts';
 import { type ApiServer, type ApiServerOptions, startApiServer } from './server.ts';
 
 const TOKENS = new Map([['secret', { username: 'admin', groups: ['system:masters'] }]]);
+const PRESENCE = {
+  hostname: 'host',
+  identityLeaseDurationSeconds: 3_600,
+  identityRenewMs: 10_000,
+  identitySweepMs: 3_600_000,
+  masterLeaseSeconds: 15,
+  masterRenewMs: 10_000,
+};
 const HEADERS = { authorization: 'Bearer secret' };
 
 describe('connections of a server', () => {
@@ -58,7 +66,7 @@ describe('connections of a server', () => {
   const WATCH = '/api/v1/namespaces?watch=1';
 
   it('a server that leaves fails /readyz first, serves on for the delay, then ends watches in order and takes nothing new', async () => {
-    const server = await start();
+    const server = await start({ presence: PRESENCE });
     const client = session(server);
     let isGoingAway = false;
     client.on('goaway', () => {
@@ -67,12 +75,17 @@ describe('connections of a server', () => {
     const watch = get(client, WATCH);
     await until('the watch has begun', () => watch.text.length > 0);
     const delay = Promise.withResolvers<void>();
-    const leaving = server.leave({ delayMs: 300, graceMs: 5_000 }).then(() => delay.resolve());
+    const leaving = server.leave({ delayMs: 2_000, graceMs: 5_000 }).then(() => delay.resolve());
     const ready = get(client, '/readyz');
     await until('it says so', () => ready.end !== '');
     assert.equal(ready.status, 500);
     const list = get(client, '/api/v1/namespaces');
     await until('it serves on', () => list.end === 'end');
+    await until('the endpoints forget it', async () => {
+      const endpoints = get(client, '/api/v1/namespaces/default/endpoints/kubernetes');
+      await until('it answers', () => endpoints.end !== '');
+      return !endpoints.text.includes('addresses');
+    });
     assert.deepEqual([list.status, watch.end, isGoingAway], [200, '', false]);
     await leaving;
     await until('the watch ends as if its time were up', () => watch.end === 'end');

@@ -131,7 +131,18 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       'etcd-keyfile': { type: 'string', help: 'PEM: its key' },
     },
   },
-  agent: { usage: 'agent', help: 'run the agent here (what up --split starts)', options: { ...NAME, ...PROFILE } },
+  agent: {
+    usage: 'agent',
+    help: 'run the agent here (what up --split starts)',
+    options: {
+      ...NAME,
+      ...PROFILE,
+      servers: {
+        type: 'string',
+        help: 'URLs of the API servers, with commas: chosen among by health (default: of the kubeconfig)',
+      },
+    },
+  },
   version: { usage: 'version', help: 'print the version', options: JSON_OUT },
 };
 

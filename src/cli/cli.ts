@@ -174,7 +174,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     return 0;
   },
   agent: async (host, invocation, signal) => {
-    await runAgentProcess(host, layoutFor(host, invocation), { profile: profileFlag(invocation) }, signal);
+    await runAgentProcess(
+      host,
+      layoutFor(host, invocation),
+      { profile: profileFlag(invocation), servers: serversFlag(invocation) },
+      signal,
+    );
     return 0;
   },
 };
@@ -196,6 +201,14 @@ function layoutFor(host: Host, invocation: Invocation): Layout {
   }
   const base = stringFlag(invocation, 'data-dir') ?? host.environment.TSUKUBE_DATA_DIR ?? clustersDirectory(host);
   return layoutOf(join(base), name);
+}
+
+function serversFlag(invocation: Invocation): readonly string[] | undefined {
+  const text = stringFlag(invocation, 'servers');
+  const servers = text?.split(',').map((server) => server.trim());
+  const bad = servers?.find((server) => !URL.canParse(server) || new URL(server).protocol !== 'https:');
+  if (bad !== undefined) throw new UsageError(`--servers must be https URLs with commas between them, not "${bad}"`);
+  return servers;
 }
 
 function profileFlag(invocation: Invocation): ProfileName | undefined {

@@ -9,6 +9,8 @@ import {
 } from 'node:http2';
 import { abortable } from '../lib/abort.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
+import { Balancer, type BalancerOptions } from './balancer/balancer.ts';
+import type { Finding } from './balancer/picker.ts';
 
 export interface TlsMaterial {
   /** PEM; absent: the system's authorities. */
@@ -20,7 +22,7 @@ export interface TlsMaterial {
 }
 
 export interface ConnectionOptions {
-  /** https URLs, tried in turn: the next one when a connection fails. */
+  /** https URLs. With several, each is asked for /readyz now and then. */
   readonly servers: readonly string[];
   readonly tls: TlsMaterial;
   readonly clock: Clock;
@@ -29,6 +31,8 @@ export interface ConnectionOptions {
   /** And given up when it does not answer within this. client-go: 15 s. */
   readonly pingTimeoutMs?: number;
   readonly connectTimeoutMs?: number;
+  /** How one of several servers is chosen. */
+  readonly balancer?: Pick<BalancerOptions, 'policy' | 'source' | 'timings' | 'log'>;
 }
 
 /** The request did not get an answer. `sent` false: the server certainly has not seen it. */
@@ -65,84 +69,131 @@ const MAX_CONNECTIONS = 16;
 
 const DEFAULTS = { pingAfterMs: 30_000, pingTimeoutMs: 15_000, connectTimeoutMs: 10_000 };
 
+type Settled = Omit<Required<ConnectionOptions>, 'balancer'>;
+
 export class Connections {
-  readonly #options: Required<ConnectionOptions>;
-  readonly #bases: readonly URL[];
+  readonly #options: Settled;
+  readonly #balancer: Balancer;
+  readonly #stop = new AbortController();
+  /** One connection a server, for its checks alone. */
+  readonly #probes = new Map<string, Connection>();
   #open: Connection[] = [];
   #opening: Promise<Connection> | undefined;
-  #server = 0;
-  #closed = false;
 
-  constructor(options: ConnectionOptions) {
+  constructor({ balancer = {}, ...options }: ConnectionOptions) {
     this.#options = { ...DEFAULTS, ...options };
-    this.#bases = options.servers.map((server) => new URL(server));
-    if (this.#bases.length === 0) throw new Error('at least one server is needed');
-    for (const base of this.#bases) {
-      if (base.protocol !== 'https:') throw new Error(`${base.href}: only https is supported`);
+    if (options.servers.length === 0) throw new Error('at least one server is needed');
+    for (const server of options.servers) {
+      if (new URL(server).protocol !== 'https:') throw new Error(`${server}: only https is supported`);
     }
+    this.#balancer = new Balancer(options.servers, {
+      ...balancer,
+      clock: options.clock,
+      check: (url, signal) => this.#check(url, signal),
+      connections: (url) => this.#open.filter((one) => one.url === url && one.usable).length,
+    });
+    // The only server there is needs no checks: requests are.
+    if (options.servers.length > 1) void this.#balancer.run(this.#stop.signal);
   }
 
-  /** Rejects with a TransportError, or with the signal's reason. */
+  get balancer(): Balancer {
+    return this.#balancer;
+  }
+
+  /**
+   * Rejects with a TransportError, or with the signal's reason. What no server can have seen goes to the next one, as does a
+   * read that broke off; a write of unknown outcome does not.
+   */
   async request(request: WireRequest): Promise<WireResponse> {
     const { signal } = request;
+    const servers = this.#balancer.view().length;
+    const isRead = request.method === 'GET' && servers > 1;
     for (let tries = 0; ; tries++) {
       signal.throwIfAborted();
       const connection = await abortable(this.#connection(), signal);
       try {
         return await connection.request(request);
       } catch (error) {
-        // What the server has not seen (it was going away) may go to another one.
-        if (signal.aborted || !(error instanceof TransportError) || error.sent || tries >= 2) throw error;
+        if (signal.aborted || !(error instanceof TransportError)) throw error;
+        if ((error.sent && !isRead) || tries >= Math.max(2, servers)) throw error;
       }
     }
   }
 
   /** Ends every connection; requests under way fail. */
   close(): void {
-    this.#closed = true;
-    for (const connection of this.#open) connection.close(new Error('the client was closed'));
+    this.#stop.abort(new Error('the client was closed'));
+    for (const connection of [...this.#open, ...this.#probes.values()])
+      connection.close(new Error('the client was closed'));
     this.#open = [];
+    this.#probes.clear();
   }
 
   async #connection(): Promise<Connection> {
-    if (this.#closed) throw new TransportError('the client is closed', { sent: false });
+    if (this.#stop.signal.aborted) throw new TransportError('the client is closed', { sent: false });
     this.#open = this.#open.filter((one) => one.usable);
-    const free = this.#open.find((one) => one.streams < one.limit);
+    const serving = this.#open.filter((one) => this.#balancer.serves(one.url));
+    const free = serving.find((one) => one.streams < one.limit);
     if (free) return free;
-    if (this.#open.length >= MAX_CONNECTIONS) {
-      return this.#open.reduce((least, one) => (one.streams < least.streams ? one : least));
+    if (serving.length >= MAX_CONNECTIONS) {
+      return serving.reduce((least, one) => (one.streams < least.streams ? one : least));
     }
     this.#opening ??= this.#connect().finally(() => {
       this.#opening = undefined;
     });
-    return this.#opening;
+    try {
+      return await this.#opening;
+    } catch (error) {
+      // Rather a server that is not ready than none.
+      const other = this.#open.find((one) => one.usable);
+      if (other) return other;
+      throw error;
+    }
   }
 
-  /** A connection to the current server, or to the next that answers. */
+  /** A connection to the server that the balancer picks, or to the next that answers. */
   async #connect(): Promise<Connection> {
-    let failure: unknown;
-    for (let tries = 0; tries < this.#bases.length; tries++) {
-      const base = this.#bases[this.#server % this.#bases.length]!;
-      const connection = new Connection(base, this.#options);
+    const tried = new Set<string>();
+    const failures: unknown[] = [];
+    for (let url = this.#balancer.next(tried); url !== undefined; url = this.#balancer.next(tried)) {
+      tried.add(url);
+      const connection = new Connection(url, this.#options);
       try {
         await connection.opened;
-        if (this.#closed) connection.close(new Error('the client was closed'));
-        else this.#open.push(connection);
-        void connection.lost.then((failed) => this.#lost(base, failed));
-        return connection;
       } catch (error) {
-        failure = error;
-        this.#server++;
+        failures.push(error);
+        this.#balancer.failed(url);
+        continue;
       }
+      if (this.#stop.signal.aborted) connection.close(new Error('the client was closed'));
+      else this.#open.push(connection);
+      const { lost } = connection;
+      void lost.then((failed) => failed && !this.#stop.signal.aborted && this.#balancer.failed(connection.url));
+      return connection;
     }
-    const servers = this.#bases.map((base) => base.host).join(', ');
-    throw new TransportError(`cannot connect to ${servers}: ${messageOf(failure)}`, { cause: failure, sent: false });
+    const servers = [...tried].map((url) => new URL(url).host).join(', ');
+    const cause = failures.at(-1);
+    throw new TransportError(`cannot connect to ${servers}: ${messageOf(cause)}`, { cause, sent: false });
   }
 
-  /** A connection that broke (rather than being closed in order) makes the next server the one to try. */
-  #lost(base: URL, failed: boolean): void {
-    const current = this.#bases[this.#server % this.#bases.length];
-    if (failed && current === base) this.#server++;
+  async #check(url: string, signal: AbortSignal): Promise<Finding> {
+    let probe = this.#probes.get(url);
+    try {
+      if (!probe?.usable) {
+        probe = new Connection(url, this.#options);
+        this.#probes.set(url, probe);
+        probe.opened.catch(() => undefined);
+        await abortable(probe.opened, signal);
+      }
+      const { status, stream } = await probe.request({ method: 'GET', path: '/readyz', headers: {}, signal });
+      stream.on('error', () => undefined);
+      stream.resume();
+      return status === 200 ? 'ready' : 'live';
+    } catch (error) {
+      this.#probes.delete(url);
+      probe?.close(asError(error));
+      return 'dead';
+    }
   }
 }
 
@@ -151,16 +202,20 @@ class Connection {
   readonly opened: Promise<void>;
   /** Resolves when the connection has ended: true when it broke. */
   readonly lost: Promise<boolean>;
+  /** Of its server. */
+  readonly url: string;
   streams = 0;
   readonly #session: ClientHttp2Session;
   readonly #base: URL;
-  readonly #options: Required<ConnectionOptions>;
+  readonly #options: Settled;
   #goingAway = false;
   #failure: unknown;
   #heardMs: number;
   #timer: Timer | undefined;
 
-  constructor(base: URL, options: Required<ConnectionOptions>) {
+  constructor(url: string, options: Settled) {
+    const base = new URL(url);
+    this.url = url;
     this.#base = base;
     this.#options = options;
     const { clock, tls, connectTimeoutMs } = options;

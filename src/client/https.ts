@@ -6,7 +6,9 @@ import type { Tables } from '../api/tables.ts';
 import type { Clock } from '../lib/clock.ts';
 import { errorFromStatus, type Reason, type StatusObject } from '../machinery/status.ts';
 import type { Guard } from '../store/contract.ts';
-import { Connections, TransportError, type WireResponse } from './connections.ts';
+import type { Balancer, ServerView } from './balancer/balancer.ts';
+import { followServers } from './balancer/follow-servers.ts';
+import { type ConnectionOptions, Connections, TransportError, type WireResponse } from './connections.ts';
 import type { Client, DiscoveredResource, ResourceClient } from './contract.ts';
 import { rowOfKey } from './coordinates.ts';
 import { discoverOver } from './discovery.ts';
@@ -23,19 +25,28 @@ export interface HttpsOptions {
   readonly pingAfterMs?: number;
   readonly pingTimeoutMs?: number;
   readonly connectTimeoutMs?: number;
+  /** How one of several servers is chosen. */
+  readonly balancer?: ConnectionOptions['balancer'];
 }
 
 /** A Client with connections of its own, which `close` ends. */
 export interface HttpsClient extends Client {
   /** Any request of the API by path: answers the parsed JSON. Refusals are thrown as StatusError. */
   request(method: string, path: string, options?: CallOptions): Promise<unknown>;
+  /** What is known of the servers. */
+  servers(): readonly ServerView[];
+  /** Keeps to the servers that the endpoints of Service kubernetes name, until the signal aborts. Never rejects. */
+  followServers(signal: AbortSignal): Promise<void>;
   close(): void;
 }
 
 export function httpsClient(options: HttpsOptions): HttpsClient {
   const wire = new Wire(options);
+  const client = clientOver(wire, options.tables, []);
   return {
-    ...clientOver(wire, options.tables, []),
+    ...client,
+    servers: () => wire.balancer.view(),
+    followServers: (signal) => followServers(client, options.clock, (urls) => wire.balancer.setMembers(urls), signal),
     request: (...call) => wire.call(...call),
     close: () => wire.close(),
   };
@@ -75,7 +86,7 @@ export class Wire {
   readonly #token: () => Promise<string | undefined>;
 
   constructor(options: HttpsOptions) {
-    const { access, clock, pingAfterMs, pingTimeoutMs, connectTimeoutMs } = options;
+    const { access, clock, pingAfterMs, pingTimeoutMs, connectTimeoutMs, balancer } = options;
     this.#options = options;
     this.#token = tokenSource(access, clock);
     this.#connections = new Connections({
@@ -85,7 +96,12 @@ export class Wire {
       ...(pingAfterMs !== undefined && { pingAfterMs }),
       ...(pingTimeoutMs !== undefined && { pingTimeoutMs }),
       ...(connectTimeoutMs !== undefined && { connectTimeoutMs }),
+      ...(balancer && { balancer }),
     });
+  }
+
+  get balancer(): Balancer {
+    return this.#connections.balancer;
   }
 
   close(): void {

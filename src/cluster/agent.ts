@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tables } from '../api/tables.ts';
+import { balancerMetrics } from '../client/balancer/metrics.ts';
 import type { Client } from '../client/contract.ts';
 import { recordEvents } from '../client/events.ts';
 import { httpsClient } from '../client/https.ts';
@@ -43,24 +44,34 @@ export interface AgentOptions {
 export async function runAgentProcess(
   host: Host,
   layout: Layout,
-  { profile }: { readonly profile?: ProfileName | undefined },
+  {
+    profile,
+    servers,
+  }: { readonly profile?: ProfileName | undefined; readonly servers?: readonly string[] | undefined },
   signal: AbortSignal,
 ): Promise<void> {
   const written = await readSettings(layout.settings);
   if (!written) throw new Error(`there is no cluster "${layout.name}"; start it with "tsukube up"`);
   const settings: Settings = { ...written, ...(profile && { profile }) };
   const pki = await agentPki(layout, settings, host.env);
-  const access = await accessFrom(await readKubeconfig(layout.agent.kubeconfig));
-  const { connection } = PROFILES[settings.profile];
+  const { env } = host;
+  const fromFile = await accessFrom(await readKubeconfig(layout.agent.kubeconfig));
+  const access = { ...fromFile, servers: servers ?? settings.apiServers ?? fromFile.servers };
+  const { connection, balancer: timings } = PROFILES[settings.profile];
   const client = httpsClient({
     access,
     tables: new Tables(),
-    clock: host.env.clock,
+    clock: env.clock,
     userAgent: 'kubelet',
     ...connection,
+    balancer: { timings, source: settings.nodeName, log: env.log.child('balancer') },
   });
   try {
-    await runAgent({ layout, settings, pki, env: host.env, client }, signal);
+    const ends = new AbortController();
+    const following = access.servers.length > 1 ? client.followServers(ends.signal) : Promise.resolve();
+    balancerMetrics(env.metrics, client);
+    await runAgent({ layout, settings, pki, env, client }, signal).finally(() => ends.abort());
+    await following;
   } finally {
     client.close();
   }
