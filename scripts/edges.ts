@@ -44,6 +44,7 @@ const EDGES: Readonly<Record<string, { readonly may: readonly Access[]; readonly
   'apiserver/http/service-proxy.ts': { may: ['network'], because: 'the connections to services' },
   'apiserver/http/proxyable.ts': { may: ['network'], because: 'looks up the names that requests are proxied to' },
   'store/etcd/connection.ts': { may: ['network'], because: 'the connections to etcd; the simulator uses the model' },
+  'apiserver/aggregation/proxy.ts': { may: ['network'], because: 'the connections to extension API servers' },
   'apiserver/webhooks/client.ts': { may: ['network'], because: 'the connections to webhooks' },
   'apiserver/http/response.ts': { may: ['turns'], because: 'compresses answers on other threads' },
   'apiserver/http/list-bodies.ts': { may: ['turns'], because: 'compresses long lists on other threads' },

@@ -6,9 +6,12 @@ import { abortable } from '../lib/abort.ts';
 import { invariant } from '../lib/assert.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
+import type { Random } from '../lib/random.ts';
 import { nextTurn } from '../lib/turns.ts';
 import type { Store } from '../store/contract.ts';
 import type { TolerationSeconds } from './admission/pod-defaults.ts';
+import { ApiServices } from './aggregation/api-services.ts';
+import { aggregationProxy, type FrontProxy } from './aggregation/proxy.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
 import { reconcileBootstrapRoles } from './auth/bootstrap-reconcile.ts';
 import { createCa, issue, type KeyedCertificate } from './auth/certificates.ts';
@@ -26,10 +29,10 @@ import type { CacheSet, RequestContext, ResourceApi, UserInfo } from './contract
 import { conversionByWebhook } from './custom/conversion-webhook.ts';
 import { serveDefinitions } from './custom/definitions.ts';
 import type { HealthCheck, HealthChecks } from './discovery/health.ts';
-import { discoveryPaths } from './discovery/paths.ts';
+import { discoveryPaths, type OtherServers } from './discovery/paths.ts';
 import { ensureFlowControlObjects, FlowControlConfiguration } from './flow-control/configuration.ts';
 import { FlowControl } from './flow-control/flow-control.ts';
-import { Handler } from './http/handler.ts';
+import { Handler, type PathHandler } from './http/handler.ts';
 import { type KubeletCredentials, kubeletAgent, kubeletConnectors } from './http/kubelet-proxy.ts';
 import { type InFlightLimits, MAX_MUTATING_IN_FLIGHT, MAX_READ_ONLY_IN_FLIGHT } from './http/limits.ts';
 import { type ConnectionCare, type ListenerTimeouts, listen, type TlsOptions } from './http/listener.ts';
@@ -43,7 +46,7 @@ import { DEFAULT_SERVICE_NETWORK } from './registry/context.ts';
 import { createRegistry, type ServiceNetwork } from './registry/registry.ts';
 import type { ConvertByWebhook } from './registry/shown.ts';
 import { fieldsOf } from './strategies/strategies.ts';
-import { webhookCaller } from './webhooks/client.ts';
+import { type ResolveService, webhookCaller } from './webhooks/client.ts';
 
 export interface ApiServerOptions {
   readonly store: Store;
@@ -76,6 +79,8 @@ export interface ApiServerOptions {
   readonly servers?: { readonly addresses: readonly string[]; readonly port: number };
   /** PEM authority of the proxy in front of extension API servers. */
   readonly requestHeaderCa?: string;
+  /** What the server shows to extension API servers, of that authority. */
+  readonly frontProxy?: FrontProxy;
   /** What the plugin DefaultTolerationSeconds gives to pods; default 300 each. */
   readonly tolerationSeconds?: TolerationSeconds;
   /** Service addresses and node ports. */
@@ -167,6 +172,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   const state: State = { ready: false, draining: false, port: 0 };
   const address = options.address ?? '127.0.0.1';
   const host = options.advertiseAddress ?? address;
+  const aggregation = aggregate(options, { registry, caches, frontProxy: identity.frontProxy }, ends);
   const limits = options.limits ?? { readOnly: MAX_READ_ONLY_IN_FLIGHT, mutating: MAX_MUTATING_IN_FLIGHT };
   const flowControl = new FlowControl(limits.readOnly + limits.mutating, env, ends);
   const flowSources = { api: registry, tables, caches, env, ctx: ownContext(ends) };
@@ -184,7 +190,9 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
       metrics: env.metrics,
       health: healthChecks(store, env.clock, state),
       address: () => `${host}:${state.port}`,
+      ...(aggregation && { others: aggregation.others }),
     }),
+    ...(aggregation && { otherGroups: aggregation.otherGroups }),
     connectors: connectors(options, registry, caches, identity.kubelet),
     flowControl,
     objects: (row) => caches.for(row).size,
@@ -220,7 +228,14 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     await close();
     throw error;
   }
-  await serveDefinitions({ tables, caches, api: registry, env, context: ownContext }, ends);
+  const keepOwn = (): void => {
+    aggregation?.services.keepOwn().catch((error: unknown) => {
+      if (!ends.aborted) env.log.warn('the API services could not be kept', { reason: String(error) });
+    });
+  };
+  await serveDefinitions({ tables, caches, api: registry, env, context: ownContext, changed: keepOwn }, ends);
+  aggregation?.services.follow();
+  keepOwn();
   // The authorizer reads the caches: it must have seen the standard roles before anybody relies on them.
   await caches.consistent(ends);
   await nextTurn();
@@ -297,6 +312,9 @@ interface ServingIdentity {
   readonly caCertificate: string;
   readonly ca: KeyedCertificate | undefined;
   readonly kubelet: KubeletCredentials | undefined;
+  readonly frontProxy: FrontProxy | undefined;
+  /** PEM of the authority of `frontProxy`. */
+  readonly requestHeaderCa: string | undefined;
 }
 
 function servingIdentity({
@@ -304,14 +322,20 @@ function servingIdentity({
   network,
   caCertificate,
   kubelet,
+  frontProxy,
+  requestHeaderCa,
   env,
   sans = [],
   address,
   advertiseAddress,
 }: ApiServerOptions): ServingIdentity {
-  if (tls) return { tls, caCertificate: caCertificate ?? tls.clientCa ?? tls.certificate, ca: undefined, kubelet };
+  if (tls) {
+    const trusted = caCertificate ?? tls.clientCa ?? tls.certificate;
+    return { tls, caCertificate: trusted, ca: undefined, kubelet, frontProxy, requestHeaderCa };
+  }
   const common = { nowMs: env.clock.now(), validityMs: CERTIFICATE_VALIDITY_MS, random: env.random };
   const ca = createCa({ commonName: 'kubernetes-ca', ...common });
+  const frontCa = createCa({ commonName: 'front-proxy-ca', ...common });
   const addresses = ['127.0.0.1', '::1', address, advertiseAddress].filter((one) => one !== undefined);
   const service = firstAddress((network ?? DEFAULT_SERVICE_NETWORK).cidr);
   const names = [...new Set([...SERVING_NAMES, service, ...addresses, ...sans])];
@@ -326,6 +350,8 @@ function servingIdentity({
     caCertificate: ca.certificate,
     ca,
     kubelet: kubelet ?? issue(ca, { ...own, ...common }),
+    frontProxy: issue(frontCa, { commonName: 'front-proxy-client', usages: ['client'], ...common }),
+    requestHeaderCa: frontCa.certificate,
   };
 }
 
@@ -395,13 +421,48 @@ function cachedServices(
   };
 }
 
-function conversions({ tables, env }: ApiServerOptions, caches: CacheSet): ConvertByWebhook {
-  const services = cachedServices(tables, caches);
-  const call = webhookCaller(async (namespace, name, port) => {
+interface Aggregation {
+  readonly services: ApiServices;
+  readonly others: OtherServers;
+  readonly otherGroups: PathHandler;
+}
+
+/** What extension API servers serve; undefined: the tables know no APIServices. */
+function aggregate(
+  { tables, env }: ApiServerOptions,
+  parts: { readonly registry: ResourceApi; readonly caches: CacheSet; readonly frontProxy: FrontProxy | undefined },
+  signal: AbortSignal,
+): Aggregation | undefined {
+  const row = tables.resource('apiregistration.k8s.io', 'v1', 'apiservices');
+  if (!row) return undefined;
+  const { registry, caches, frontProxy } = parts;
+  const known = cachedServices(tables, caches);
+  const proxy = aggregationProxy(serviceResolver(known, env.random), frontProxy);
+  const options = { tables, caches, api: registry, env, context: ownContext, services: known, fetch: proxy.fetch };
+  const services = new ApiServices(options, row, signal);
+  const pass: OtherServers['pass'] = (version, response, user) => proxy.pass(version.apiService, response, user);
+  return {
+    services,
+    others: { versions: () => services.remotes(), pass },
+    async otherGroups(info, response, user) {
+      const remote = services.remote(info.group, info.version);
+      if (!remote) return false;
+      await pass(remote, response, user);
+      return true;
+    },
+  };
+}
+
+function serviceResolver(services: ReturnType<typeof cachedServices>, random: Random): ResolveService {
+  return async (namespace, name, port) => {
     const service = services.service(namespace, name);
     if (!service) throw new Error(`service ${JSON.stringify(name)} not found`);
-    return servicePlace(service, services.endpointSlices(namespace, name), String(port), env.random);
-  }, env.clock);
+    return servicePlace(service, services.endpointSlices(namespace, name), String(port), random);
+  };
+}
+
+function conversions({ tables, env }: ApiServerOptions, caches: CacheSet): ConvertByWebhook {
+  const call = webhookCaller(serviceResolver(cachedServices(tables, caches), env.random), env.clock);
   const definitions = tables.resource('apiextensions.k8s.io', 'v1', 'customresourcedefinitions');
   const definition = (name: string): CustomResourceDefinition | undefined =>
     definitions && (caches.for(definitions).get(undefined, name)?.object as CustomResourceDefinition | undefined);
@@ -463,7 +524,7 @@ async function prepare(
     serviceCIDR: network.cidr,
     clientCA: identity.tls.clientCa ?? identity.caCertificate,
     rootCA: identity.caCertificate,
-    ...(options.requestHeaderCa !== undefined && { requestHeaderCA: options.requestHeaderCa }),
+    ...(identity.requestHeaderCa !== undefined && { requestHeaderCA: identity.requestHeaderCa }),
   });
   if (authorizationMode !== 'AlwaysAllow') await reconcileBootstrapRoles(registry, tables, ctx);
 }

@@ -23,6 +23,8 @@ export interface Pki {
   readonly server: KeyedCertificate;
   /** What the API server shows to kubelets. */
   readonly kubeletClient: KeyedCertificate;
+  /** What the API server shows to extension API servers, and the certificate of its authority. */
+  readonly frontProxy: KeyedCertificate & { readonly ca: string };
   /** The kubelet's serving certificate. */
   readonly kubeletServer: KeyedCertificate;
 }
@@ -48,8 +50,20 @@ export async function ensurePki(layout: Layout, settings: Settings, env: Environ
       organizations: ['system:masters'],
       usages: ['client'],
     }),
+    frontProxy: await ensureFrontProxy(layout, env),
     kubeletServer: await ensureNodePki(layout, settings, ca, env),
   };
+}
+
+/** An authority of its own: whoever has a certificate of it speaks for everybody towards extension API servers. */
+async function ensureFrontProxy(layout: Layout, env: Environment): Promise<Pki['frontProxy']> {
+  const ca = await ensureFrontProxyCa(layout.pki, env);
+  const request = { commonName: 'front-proxy-client', usages: ['client'] } as const;
+  return { ...(await ensureLeaf(layout.pki, 'front-proxy-client', ca, request, env)), ca: ca.certificate };
+}
+
+export function ensureFrontProxyCa(directory: string, env: Environment): Promise<KeyedCertificate> {
+  return ensureCa(directory, 'front-proxy-ca', 'front-proxy-ca', env);
 }
 
 /** What every server of a cluster has, and its administrator: the CA, the key that signs tokens, the kubeconfig. */

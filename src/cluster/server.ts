@@ -96,6 +96,8 @@ function apiServerOptions(settings: Settings, pki: Pki) {
     advertiseAddress: settings.advertiseAddress,
     servers: { addresses: [settings.advertiseAddress], port: settings.port },
     watchPaceMs: WATCH_PACE_MS,
+    frontProxy: pki.frontProxy,
+    requestHeaderCa: pki.frontProxy.ca,
     kubelet: { certificate: pki.kubeletClient.certificate, key: pki.kubeletClient.key, ca: pki.ca.certificate },
     network: { cidr: settings.serviceCidr, nodePorts: { first: 30000, last: 32767 } },
   };

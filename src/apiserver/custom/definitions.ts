@@ -19,6 +19,8 @@ export interface DefinitionsOptions {
   readonly api: ResourceApi;
   readonly env: Pick<Environment, 'clock' | 'random' | 'log'>;
   readonly context: (signal: AbortSignal) => RequestContext;
+  /** Is told when other resources are served than before. */
+  readonly changed?: () => void;
 }
 
 const RETRY: BackoffPolicy = { initialMs: 20, maximumMs: 5_000, factor: 2, jitter: 0.2 };
@@ -102,11 +104,12 @@ class Definitions {
       caches.for(resource);
     }
     this.#served.set(name, { rows, of });
+    this.#options.changed?.();
   }
 
   #drop(name: string): void {
     for (const row of this.#served.get(name)?.rows ?? []) this.#remove(row);
-    this.#served.delete(name);
+    if (this.#served.delete(name)) this.#options.changed?.();
     // Names that it had may be free for another.
     for (const item of this.#options.caches.for(this.#row).list({}).items) this.#take(item);
   }

@@ -20,7 +20,7 @@ export interface OpenApiDocument {
 
 export interface OpenApi {
   /** /openapi/v3: where each group's document is. */
-  index(): object;
+  index(others?: readonly { readonly group: string; readonly version: string }[]): object;
   /** The hash of the document of "api/v1" or "apis/apps/v1"; undefined: there is none. */
   hashOf(path: string): string | undefined;
   document(path: string): Promise<OpenApiDocument | undefined>;
@@ -57,11 +57,15 @@ export function createOpenApi(
     return { swagger: '2.0', info, paths, definitions: schemas, securityDefinitions: SECURITY };
   };
   return {
-    index() {
+    index(others = []) {
       const paths = [...current().versions].map(([path, { hash }]) => {
         return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }];
       });
-      return { paths: Object.fromEntries(paths) };
+      const further = others.map(({ group, version }) => {
+        const path = `apis/${group}/${version}`;
+        return [path, { serverRelativeURL: `/openapi/v3/${path}` }];
+      });
+      return { paths: Object.fromEntries([...paths, ...further]) };
     },
     hashOf: (path) => current().versions.get(path)?.hash,
     async document(path) {

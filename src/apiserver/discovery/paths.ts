@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import type { Registry } from 'prom-client';
 import type { Tables } from '../../api/tables.ts';
 import { StatusError } from '../../machinery/status.ts';
+import type { RemoteVersion } from '../aggregation/api-services.ts';
 import type { TokenAuthority } from '../auth/service-account-tokens.ts';
+import type { UserInfo } from '../contract.ts';
 import { encodeValue } from '../http/encode.ts';
 import type { ResponseHeaders } from '../http/exchange.ts';
 import type { PathHandler } from '../http/handler.ts';
@@ -15,7 +17,7 @@ import { apiGroup, apiGroupList, apiResourceList, apiVersions, groupDiscoveryLis
 import { type HealthChecks, healthAnswer } from './health.ts';
 import { createOpenApi, type OpenApiDocument } from './openapi.ts';
 import { OPENAPI_2_PROTOBUF, OPENAPI_2_PROTOBUF_SENT } from './openapi-protobuf.ts';
-import { madeFromResources, servedGroups } from './served-groups.ts';
+import { madeFromResources, servedGroups, withRemote } from './served-groups.ts';
 import { VERSION } from './version.ts';
 
 export interface PathOptions {
@@ -25,14 +27,23 @@ export interface PathOptions {
   readonly health: HealthChecks;
   readonly metrics: Registry;
   readonly tokens: TokenAuthority;
+  readonly others?: OtherServers;
 }
 
-type Route = (response: Response, rest: string) => Promise<boolean>;
+/** Group versions that other API servers serve. */
+export interface OtherServers {
+  /** Best first. */
+  versions(): readonly RemoteVersion[];
+  /** Passes the request on. */
+  pass(version: RemoteVersion, response: Response, user: UserInfo): Promise<void>;
+}
+
+type Route = (response: Response, rest: string, user: UserInfo) => Promise<boolean>;
 
 export function discoveryPaths(options: PathOptions): PathHandler {
   const { tables, tokens, metrics } = options;
   const discovery = discoveryRoutes(options);
-  const openApi = openApiRoutes(tables);
+  const openApi = openApiRoutes(tables, options.others);
   const health: Route = async (response) => {
     const { exchange } = response;
     const answer = await healthAnswer(options.health, exchange.path, exchange.query, exchange.signal);
@@ -69,12 +80,12 @@ export function discoveryPaths(options: PathOptions): PathHandler {
       return true;
     },
   };
-  return async (info, response) => {
+  return async (info, response, user) => {
     const [first = '', ...rest] = info.path.split('/').filter((part) => part !== '');
     const route = Object.hasOwn(routes, first) ? routes[first] : undefined;
     if (!route) return false;
     if (info.verb !== 'get' && info.verb !== 'head') throw methodNotAllowed();
-    return route(response, rest.join('/'));
+    return route(response, rest.join('/'), user);
   };
 }
 
@@ -103,9 +114,9 @@ function openIdConfiguration(issuer: string): object {
   };
 }
 
-function discoveryRoutes({ tables, address }: PathOptions): { api: Route; apis: Route } {
-  const groups = madeFromResources(tables, () => {
-    const all = servedGroups(tables);
+function discoveryRoutes({ tables, address, others }: PathOptions): { api: Route; apis: Route } {
+  const groups = madeFromBoth(tables, others, () => {
+    const all = withRemote(servedGroups(tables), others?.versions() ?? []);
     const core = all.filter((group) => group.name === '');
     const named = all.filter((group) => group.name !== '');
     return { core, named, etags: new Map<string, { etag: string; body: Buffer }>() };
@@ -136,16 +147,39 @@ function discoveryRoutes({ tables, address }: PathOptions): { api: Route; apis: 
       const served = groups().core[0]?.versions.find((one) => one.version === rest);
       return served ? send(response, apiResourceList(served)) : false;
     },
-    async apis(response, rest) {
+    async apis(response, rest, user) {
       const { named } = groups();
       if (rest === '') return (await aggregated(response, 'named')) || send(response, apiGroupList(named));
       const [name, version] = rest.split('/');
       const group = named.find((one) => one.name === name);
       if (!group) return false;
+      const remote = others?.versions().find((one) => one.group === name && one.version === version);
+      if (remote && others) {
+        await others.pass(remote, response, user);
+        return true;
+      }
       if (version === undefined) return send(response, apiGroup(group));
       const served = group.versions.find((one) => one.version === version);
       return served ? send(response, apiResourceList(served)) : false;
     },
+  };
+}
+
+/** Made again when the resources that are served here change, or what is known of others'. */
+function madeFromBoth<T>(tables: Tables, others: OtherServers | undefined, make: () => T): () => T {
+  let known = '';
+  let current = madeFromResources(tables, make);
+  return () => {
+    const now = (others?.versions() ?? []).map((one) => [
+      one.group,
+      one.version,
+      one.available,
+      one.resources.map((r) => r.resource),
+    ]);
+    const text = JSON.stringify(now);
+    if (text !== known) current = madeFromResources(tables, make);
+    known = text;
+    return current();
   };
 }
 
@@ -175,13 +209,13 @@ function aggregatedForm(accept: string | undefined): AggregatedForm | undefined 
 
 const IMMUTABLE_SECONDS = 31_536_000;
 
-function openApiRoutes(tables: Tables): Route {
+function openApiRoutes(tables: Tables, others: OtherServers | undefined): Route {
   let texts: Promise<Descriptions> | undefined;
   const openApi = createOpenApi(tables, VERSION.gitVersion, () => {
     texts ??= readDescriptions();
     return texts;
   });
-  return async (response, rest) => {
+  return async (response, rest, user) => {
     const { exchange } = response;
     if (rest === 'v2') {
       const protobuf = wantsProtobuf(exchange.header('accept'));
@@ -192,11 +226,16 @@ function openApiRoutes(tables: Tables): Route {
       return true;
     }
     if (rest === 'v3') {
-      await response.sendValue(200, openApi.index());
+      await response.sendValue(200, openApi.index((others?.versions() ?? []).filter((one) => one.available)));
       return true;
     }
     if (!rest.startsWith('v3/')) return false;
     const path = rest.slice('v3/'.length);
+    const remote = others?.versions().find((one) => path === `apis/${one.group}/${one.version}`);
+    if (remote && others) {
+      await others.pass(remote, response, user);
+      return true;
+    }
     const hash = openApi.hashOf(path);
     if (hash === undefined) return false;
     requireJson(exchange.header('accept'));

@@ -40,6 +40,20 @@ export function servedGroups(tables: Tables): ServedGroup[] {
   });
 }
 
+/** The same with what other servers serve, behind what is served here. */
+export function withRemote(
+  groups: readonly ServedGroup[],
+  remotes: readonly { readonly group: string; readonly version: string; readonly resources: readonly Resource[] }[],
+): readonly ServedGroup[] {
+  const all = new Map(groups.map((group) => [group.name, group]));
+  for (const { group: name, version, resources } of remotes) {
+    const group = all.get(name) ?? { name, versions: [] };
+    if (group.versions.some((one) => one.version === version)) continue;
+    all.set(name, { name, versions: [...group.versions, { group: name, version, resources }] });
+  }
+  return [...all.values()];
+}
+
 const VERSION = /^v(\d+)(?:(alpha|beta)(\d+))?$/;
 const STAGES = ['alpha', 'beta', undefined];
 

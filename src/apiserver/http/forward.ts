@@ -38,7 +38,8 @@ const TOKEN_PROTOCOL = 'base64url.bearer.authorization.k8s.io.';
 export function forwardedHeaders(exchange: Exchange): { [name: string]: string | string[] } {
   const headers: { [name: string]: string | string[] } = {};
   for (const name of exchange.headerNames()) {
-    if (NOT_FORWARDED.has(name) || name.startsWith('impersonate-')) continue;
+    // Nobody may say on whose behalf a server asks but the server.
+    if (NOT_FORWARDED.has(name) || name.startsWith('impersonate-') || name.startsWith('x-remote-')) continue;
     const values = exchange
       .headers(name)
       .map((value) => (name === 'sec-websocket-protocol' ? withoutToken(value) : value));
@@ -109,13 +110,18 @@ export function returnedHeaders(answer: IncomingMessage): ResponseHeaders {
  * Passes an upgrade on and joins the sockets, whatever they then speak. Resolves when either side ends. The connection is
  * this request's alone: even when the upgrade is declined, the other side may have joined it to something else by then.
  */
-export function forwardUpgrade(response: Response, { agent, ...rest }: Destination): Promise<void> {
+export function forwardUpgrade(
+  response: Response,
+  { agent, ...rest }: Destination,
+  further: object = {},
+): Promise<void> {
   const { exchange } = response;
   const client = exchange.upgrade;
   if (!client) throw new StatusError('BadRequest', 'Upgrade request required');
   const destination = { ...rest, ...(agent && { agent: new Agent({ ...agent.options, keepAlive: false }) }) };
   return new Promise((resolve, reject) => {
-    const headers = { ...forwardedHeaders(exchange), connection: 'Upgrade', upgrade: exchange.header('upgrade') ?? '' };
+    const upgrade = { connection: 'Upgrade', upgrade: exchange.header('upgrade') ?? '' };
+    const headers = { ...forwardedHeaders(exchange), ...further, ...upgrade };
     const request = open(destination, exchange.method, headers, exchange.signal);
     request.on('error', (error) => {
       if (exchange.signal.aborted) resolve();

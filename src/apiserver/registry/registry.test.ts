@@ -36,10 +36,16 @@ describe('every stored resource of the table', async () => {
   }
 });
 
+/** Kinds whose names say what they are about. */
+const NAMES: { readonly [resource: string]: string } = {
+  apiservices: 'v1.example.com',
+  customresourcedefinitions: 'things.example.com',
+};
+
 async function roundTrip(row: Resource): Promise<void> {
   const { api } = registry;
   const ctx = registry.ctx();
-  const name = row.resource === 'customresourcedefinitions' ? 'things.example.com' : `round-${row.version}`;
+  const name = NAMES[row.resource] ?? `round-${row.version}`;
   const namespace = row.namespaced ? { namespace: 'default' } : {};
   const target = { resource: row, ...namespace };
   const one = { ...target, name };

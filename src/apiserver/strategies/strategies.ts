@@ -1,6 +1,7 @@
 // Which strategy a resource has. Keys are group/resource, so that all versions of a kind share one.
 import type { KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
+import { apiServiceStrategy } from '../aggregation/strategy.ts';
 import { customResourceDefinitionStrategy } from '../custom/definition-strategy.ts';
 import { customStrategy } from '../custom/strategy.ts';
 import * as core from './core.ts';
@@ -30,7 +31,7 @@ const STRATEGIES: { readonly [key: string]: Strategy } = {
   secrets: core.secretStrategy,
   serviceaccounts: core.serviceAccountStrategy,
   services: serviceStrategy,
-  'apiservices.apiregistration.k8s.io': access.conditionalStrategy,
+  'apiservices.apiregistration.k8s.io': apiServiceStrategy,
   'controllerrevisions.apps': access.controllerRevisionStrategy,
   'daemonsets.apps': workloads.daemonSetStrategy,
   'deployments.apps': workloads.deploymentStrategy,

@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import type { Environment } from '../../lib/environment.ts';
 import { type Layout, layoutOf } from '../layout.ts';
-import { ensureCa, ensureLeaf, ensureNodePki, ensurePki } from '../pki.ts';
+import { ensureCa, ensureFrontProxyCa, ensureLeaf, ensureNodePki, ensurePki } from '../pki.ts';
 import { PROFILES } from '../profiles.ts';
 import { type Settings, writeFileAtomically } from '../settings.ts';
 import { LOOP } from '../supervise.ts';
@@ -166,7 +166,9 @@ async function writePki(plan: ClusterPlan, place: HostPlace, settings: Settings,
     await ensureNodePki(place.layout, settings, await ensureCa(pki, 'ca', 'tsukube-ca', env), env);
     return;
   }
-  for (const file of ['ca.crt', 'ca.key', 'sa.key']) await copy(file);
+  // Every server vouches by the same authority for whom it asks extension API servers.
+  await ensureFrontProxyCa(pki, env);
+  for (const file of ['ca.crt', 'ca.key', 'sa.key', 'front-proxy-ca.crt', 'front-proxy-ca.key']) await copy(file);
   await ensurePki(place.layout, settings, env);
   await mkdir(place.etcdPki, { recursive: true, mode: 0o700 });
   const ca = await ensureEtcdCa(plan);

@@ -37,6 +37,9 @@ export const MINIMAL: { readonly [resource: string]: object } = {
   'rolebindings.rbac.authorization.k8s.io': { roleRef },
   'clusterrolebindings.rbac.authorization.k8s.io': { roleRef },
   'storageclasses.storage.k8s.io': { provisioner: 'example.com/p' },
+  'apiservices.apiregistration.k8s.io': {
+    spec: { group: 'example.com', version: 'v1', groupPriorityMinimum: 1, versionPriority: 1 },
+  },
   'customresourcedefinitions.apiextensions.k8s.io': {
     spec: {
       group: 'example.com',
