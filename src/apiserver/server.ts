@@ -438,7 +438,7 @@ function aggregate(
   const { registry, caches, frontProxy } = parts;
   const known = cachedServices(tables, caches);
   const proxy = aggregationProxy(serviceResolver(known, env.random), frontProxy);
-  const options = { tables, caches, api: registry, env, context: ownContext, services: known, fetch: proxy.fetch };
+  const options = { tables, caches, api: registry, env, context: ownContext, services: known, ask: proxy.ask };
   const services = new ApiServices(options, row, signal);
   const pass: OtherServers['pass'] = (version, response, user) => proxy.pass(version.apiService, response, user);
   return {

@@ -30,7 +30,7 @@ export interface ApiServicesOptions {
     endpointSlices(namespace: string, service: string): readonly EndpointSlice[];
   };
   /** Asks an extension API server for a document, as the server itself. */
-  readonly fetch: (apiService: APIService, path: string, signal: AbortSignal) => Promise<unknown>;
+  readonly ask: (apiService: APIService, path: string, signal: AbortSignal) => Promise<unknown>;
 }
 
 /** A group version that another server serves. */
@@ -176,7 +176,7 @@ export class ApiServices {
   }
 
   async #availabilityOf(remote: Remote): Promise<Availability> {
-    const { services, fetch, env } = this.#options;
+    const { services, ask, env } = this.#options;
     const { apiService, group, version } = remote;
     const { namespace = '', name = '' } = apiService.spec?.service ?? {};
     const problem = placeProblem(
@@ -188,7 +188,7 @@ export class ApiServices {
     const late = new AbortController();
     const timer = env.clock.timer(CHECK_TIMEOUT_MS, () => late.abort(new Error('context deadline exceeded')));
     try {
-      const list = await fetch(apiService, `/apis/${group}/${version}`, AbortSignal.any([late.signal, this.#signal]));
+      const list = await ask(apiService, `/apis/${group}/${version}`, AbortSignal.any([late.signal, this.#signal]));
       Object.assign(remote, { resources: rowsOfList(list, group, version) });
       return PASSED;
     } catch (error) {

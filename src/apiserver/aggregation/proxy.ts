@@ -19,7 +19,7 @@ export interface AggregationProxy {
   /** Passes the exchange on. Throws ServiceUnavailable. */
   pass(apiService: APIService, response: Response, user: UserInfo): Promise<void>;
   /** Fetches a JSON document in the name of the server itself. */
-  fetch(apiService: APIService, path: string, signal: AbortSignal): Promise<unknown>;
+  ask(apiService: APIService, path: string, signal: AbortSignal): Promise<unknown>;
 }
 
 const SELF: UserInfo = { username: 'system:kube-aggregator', groups: ['system:masters'] };
@@ -68,8 +68,8 @@ export function aggregationProxy(resolve: ResolveService, identity: FrontProxy |
       const answer = await forward(exchange, destination, headers);
       await relay(answer, response, returnedHeaders(answer));
     },
-    async fetch(apiService, path, signal) {
-      return fetchJson(await destinationOf(apiService, path, signal), remoteHeaders(SELF), signal);
+    async ask(apiService, path, signal) {
+      return askJson(await destinationOf(apiService, path, signal), remoteHeaders(SELF), signal);
     },
   };
 }
@@ -85,7 +85,7 @@ export function remoteHeaders({ username, uid, groups, extra = {} }: UserInfo): 
   return headers;
 }
 
-function fetchJson({ host, port, path, agent }: Destination, headers: object, signal: AbortSignal): Promise<unknown> {
+function askJson({ host, port, path, agent }: Destination, headers: object, signal: AbortSignal): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const accept = { ...headers, accept: 'application/json' };
     const asked = request({ host, port, path, method: 'GET', headers: accept as never, agent, signal }, (answer) => {
