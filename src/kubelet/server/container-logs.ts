@@ -12,6 +12,10 @@ export class HttpError extends Error {
   }
 }
 
+const STREAMS: ReadonlyMap<string, 'stdout' | 'stderr'> = new Map([
+  ['Stdout', 'stdout'],
+  ['Stderr', 'stderr'],
+]);
 const TRUE = new Set(['true', '1', 't', 'T', 'TRUE', 'True']);
 
 /** The options of PodLogOptions in a query. Throws HttpError 422 for what cannot be. */
@@ -21,7 +25,7 @@ export function logOptions(query: URLSearchParams, nowMs: number): LogOptions & 
     const text = query.get(name);
     if (text === null || text === '') return undefined;
     const value = Number(text);
-    if (!Number.isInteger(value) || value < minimum) throw new HttpError(422, `invalid value ${text} for ${name}`);
+    if (!/^[+-]?\d{1,19}$/.test(text) || value < minimum) throw new HttpError(422, `invalid value ${text} for ${name}`);
     return value;
   };
   const sinceSeconds = number('sinceSeconds', 1);
@@ -29,7 +33,11 @@ export function logOptions(query: URLSearchParams, nowMs: number): LogOptions & 
   const since = sinceSeconds === undefined ? sinceTime && Date.parse(sinceTime) : nowMs - sinceSeconds * 1000;
   if (typeof since === 'number' && Number.isNaN(since))
     throw new HttpError(422, `invalid value ${sinceTime} for sinceTime`);
-  const stream = { Stdout: 'stdout', Stderr: 'stderr' }[query.get('stream') ?? ''] as 'stdout' | 'stderr' | undefined;
+  const asked = query.get('stream');
+  const stream = asked === null || asked === '' || asked === 'All' ? undefined : STREAMS.get(asked);
+  if (stream === undefined && asked !== null && asked !== '' && asked !== 'All') {
+    throw new HttpError(422, `invalid value ${asked} for stream`);
+  }
   const tailLines = number('tailLines', 0);
   const limitBytes = number('limitBytes', 1);
   return {

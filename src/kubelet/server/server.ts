@@ -113,14 +113,15 @@ class Handlers {
     try {
       const call = await this.#enter(request);
       const target = await this.#streamUrl(call);
-      forwardUpgrade(request, socket, head, new URL(target));
+      forwardUpgrade(request, socket, head, { target: new URL(target), clock: this.#o.clock });
     } catch (error) {
-      refuseUpgrade(socket, error instanceof HttpError ? error.code : 500, (error as Error).message);
+      const code = error instanceof HttpError ? error.code : 500;
+      refuseUpgrade(socket, code, (error as Error).message, this.#o.clock);
     }
   }
 
   async #enter(request: IncomingMessage): Promise<Call> {
-    const url = new URL(request.url ?? '/', 'https://kubelet');
+    const url = urlOf(request);
     const user = await this.#o.access.authenticate(request);
     if (!user) throw new HttpError(401, 'Unauthorized');
     const verb = verbOf(request.method ?? '');
@@ -141,7 +142,7 @@ class Handlers {
       parts: url.pathname
         .split('/')
         .filter((part) => part !== '')
-        .map(decodeURIComponent),
+        .map(decoded),
     };
   }
 
@@ -240,7 +241,7 @@ class Handlers {
         const [, namespace = '', name = '', uid] = call.parts;
         const sandbox = this.#pod(namespace, name, uid).observed.sandboxes.find((s) => s.ready);
         if (!sandbox) throw new HttpError(404, `pod not found ("${name}_${namespace}")`);
-        return cri.portForward(sandbox.id, query.getAll('port').map(Number));
+        return cri.portForward(sandbox.id, query.getAll('port').map(portNumber));
       }
       default:
         throw new HttpError(404, '404 page not found');
@@ -255,13 +256,35 @@ const TRUE = new Set(['1', 'true']);
 function streams(query: URLSearchParams): ExecStreams {
   const flag = (...names: string[]): boolean => names.some((name) => TRUE.has(query.get(name) ?? ''));
   const tty = flag('tty');
+  const [stdin, stdout] = [flag('input', 'stdin'), flag('output', 'stdout')];
   // A terminal has one output stream.
-  return {
-    stdin: flag('input', 'stdin'),
-    stdout: flag('output', 'stdout'),
-    stderr: flag('error', 'stderr') && !tty,
-    tty,
-  };
+  const stderr = flag('error', 'stderr') && !tty;
+  if (!stdin && !stdout && !stderr) throw new HttpError(400, 'you must specify at least 1 of stdin, stdout, stderr');
+  return { stdin, stdout, stderr, tty };
+}
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port < 1 || port > 65_535) {
+    throw new HttpError(400, `invalid port ${JSON.stringify(text)}: must be between 1 and 65535, inclusive`);
+  }
+  return port;
+}
+
+/** What a client sends as its request's target need not be one. */
+function urlOf(request: IncomingMessage): URL {
+  const text = request.url ?? '/';
+  const path = text.startsWith('/') ? text.replace(/^\/+/, '/') : text;
+  if (!URL.canParse(path, 'https://kubelet')) throw new HttpError(400, 'Bad Request');
+  return new URL(path, 'https://kubelet');
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new HttpError(400, `invalid URL escape in ${JSON.stringify(part)}`);
+  }
 }
 
 function withStatus({ pod, status }: ServedPod): Pod {
