@@ -91,6 +91,9 @@ export class Durations {
   }
 }
 
+/** A family of histograms. */
+export type Histograms = Family<Durations>;
+
 class HistogramFamily extends Family<Durations> {
   readonly type = 'histogram';
   readonly #bounds: readonly number[];
@@ -124,12 +127,7 @@ export function gauges(registry: Registry, name: string, help: string): Family<S
   return registered(registry, name, () => new NumberFamily('gauge', name, help));
 }
 
-export function histograms(
-  registry: Registry,
-  name: string,
-  help: string,
-  bounds: readonly number[],
-): Family<Durations> {
+export function histograms(registry: Registry, name: string, help: string, bounds: readonly number[]): Histograms {
   return registered(registry, name, () => new HistogramFamily(name, help, bounds));
 }
 

@@ -1,6 +1,7 @@
 // What priority and fairness does, under upstream's names. Counts are kept as plain numbers by each server and read when
 // somebody asks: a request pays for two histograms only.
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { type Durations, type Histograms, histograms } from '../series.ts';
 
 const FLOW = ['priority_level', 'flow_schema'] as const;
 const SECONDS = [0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30];
@@ -16,15 +17,15 @@ export class FlowCounts {
   executing = 0;
   waiting = 0;
   readonly rejected = new Map<RejectReason, number>();
-  readonly waited: { observe(seconds: number): void };
-  readonly executed: { observe(seconds: number): void };
+  readonly waited: Durations;
+  readonly executed: Durations;
 
   constructor(level: string, schema: string, { waits, executions }: FlowHistograms) {
     this.level = level;
     this.schema = schema;
     const labels = { priority_level: level, flow_schema: schema };
-    this.waited = waits.labels({ ...labels, execute: 'true' });
-    this.executed = executions.labels({ ...labels, type: 'regular' });
+    this.waited = waits.of({ ...labels, execute: 'true' });
+    this.executed = executions.of({ ...labels, type: 'regular' });
   }
 
   reject(reason: RejectReason): void {
@@ -48,8 +49,8 @@ export interface FlowSource {
 }
 
 export interface FlowHistograms {
-  readonly waits: Histogram<'priority_level' | 'flow_schema' | 'execute'>;
-  readonly executions: Histogram<'priority_level' | 'flow_schema' | 'type'>;
+  readonly waits: Histograms;
+  readonly executions: Histograms;
 }
 
 /** The servers of one process share a registry. */
@@ -67,8 +68,8 @@ export function flowControlMetrics(registry: Registry, source: FlowSource, signa
   own.add(source);
   signal.addEventListener('abort', () => own.delete(source), { once: true });
   return {
-    waits: registry.getSingleMetric(`${PREFIX}request_wait_duration_seconds`) as FlowHistograms['waits'],
-    executions: registry.getSingleMetric(`${PREFIX}request_execution_seconds`) as FlowHistograms['executions'],
+    waits: durations(registry, 'request_wait_duration_seconds', 'Length of time a request spent waiting.'),
+    executions: durations(registry, 'request_execution_seconds', 'Duration of request execution.'),
   };
 }
 
@@ -110,10 +111,10 @@ function register(registry: Registry, sources: Set<FlowSource>): void {
     },
   });
   registerLevels(registry, sources);
-  const wait = { name: `${PREFIX}request_wait_duration_seconds`, help: 'Length of time a request spent waiting.' };
-  new Histogram({ ...wait, labelNames: [...FLOW, 'execute'], buckets: SECONDS, registers });
-  const execution = { name: `${PREFIX}request_execution_seconds`, help: 'Duration of request execution.' };
-  new Histogram({ ...execution, labelNames: [...FLOW, 'type'], buckets: SECONDS, registers });
+}
+
+function durations(registry: Registry, name: string, help: string): Histograms {
+  return histograms(registry, PREFIX + name, help, SECONDS);
 }
 
 function registerLevels(registry: Registry, sources: Set<FlowSource>): void {
