@@ -54,6 +54,7 @@ export function leadControllers(options: LeadingControllersOptions, signal: Abor
           ...coreControllers({
             rootCa,
             nodeIpam: { clusterCidr },
+            podGc: { periodMs: profile.node.podGcPeriodMs, quarantineMs: profile.node.podGcQuarantineMs },
             nodeLifecycle: {
               timings: profile.node,
               rates: profile.eviction,

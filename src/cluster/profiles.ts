@@ -24,6 +24,9 @@ export interface Profile {
     readonly statusReportMs: number;
     /** A node that is not ready is looked at again this often (--node-monitor-period). */
     readonly monitorPeriodMs: number;
+    /** Pods of nodes that are out of service or no longer exist are looked for this often; a node must be missing this long. */
+    readonly podGcPeriodMs: number;
+    readonly podGcQuarantineMs: number;
   };
   readonly eviction: EvictionRates & {
     /** Given to pods that say nothing themselves (--default-not-ready-toleration-seconds and -unreachable-). */
@@ -110,6 +113,8 @@ const DEFAULT_PROFILE: Profile = {
     statusCheckMs: 10_000,
     statusReportMs: 300_000,
     monitorPeriodMs: 5_000,
+    podGcPeriodMs: 20_000,
+    podGcQuarantineMs: 40_000,
   },
   eviction: {
     evictionRate: 0.1,
@@ -169,6 +174,8 @@ const FAST_PROFILE: Profile = {
     statusCheckMs: 2_000,
     statusReportMs: 60_000,
     monitorPeriodMs: 500,
+    podGcPeriodMs: 1_000,
+    podGcQuarantineMs: 5_000,
   },
   eviction: {
     evictionRate: 1,
@@ -209,7 +216,8 @@ const FAST_PROFILE: Profile = {
     connectTimeoutMs: 300,
     checkTimeoutMs: 500,
   },
-  keepalived: { advertisementMs: 200, checkIntervalMs: 500, fall: 2, rise: 2 },
+  // keepalived's scripts run at whole seconds.
+  keepalived: { advertisementMs: 200, checkIntervalMs: 1_000, fall: 2, rise: 2 },
 };
 
 export const PROFILES: { readonly [name in ProfileName]: Profile } = { default: DEFAULT_PROFILE, fast: FAST_PROFILE };

@@ -1,4 +1,5 @@
 // The controllers that every cluster has, whatever runs on it.
+import { forcedDetachController } from './forced-detach.ts';
 import { garbageCollector } from './garbage-collector.ts';
 import { type NamespaceOptions, namespaceController } from './namespace.ts';
 import { type NodeIpamOptions, nodeIpamController } from './node-ipam.ts';
@@ -28,6 +29,7 @@ export function coreControllers(options: CoreControllersOptions = {}): Controlle
     ...(rootCa === undefined ? [] : [rootCaPublisher({ rootCa })]),
     garbageCollector(),
     podGarbageCollector(podGc),
+    forcedDetachController(),
     nodeLifecycleController(nodeLifecycle),
     taintEvictionController(),
     ...(nodeIpam ? [nodeIpamController(nodeIpam)] : []),

@@ -91,7 +91,8 @@ export function decidePodGc(
   return [...doomed].map(([pod, why]) => ({ pod, why }));
 }
 
-function isOutOfService(node: Node | undefined): boolean {
+/** Not ready, and marked as shut down by somebody who knows. */
+export function isOutOfService(node: Node | undefined): boolean {
   if (!node || isConditionTrue(node.status?.conditions, 'Ready')) return false;
   return node.spec.taints?.some((taint) => taint.key === OUT_OF_SERVICE) ?? false;
 }
