@@ -4,6 +4,7 @@ import type { Job, Pod } from '../api/generated/types.ts';
 import { jobController } from './job.ts';
 import { TRACKING } from './job-pods.ts';
 import { judgeFailure, successPolicyMet } from './job-policy.ts';
+import type { Controller, ControllerContext } from './runtime.ts';
 import type { Running } from './test-controllers.ts';
 import { finish, podsOf, settled, withWorkloads } from './test-workloads.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished.ts';
@@ -177,3 +178,58 @@ test('a success policy is met by named indexes, by a count, or by a count of nam
   assert.equal(met({ succeededCount: 2 }, [4, 5]), 'Matched rules at index 0');
   assert.equal(met({ succeededIndexes: '0-3', succeededCount: 2 }, [0, 5]), undefined);
 });
+
+/** The controller with a cache of Jobs that shows `held()` when there is one, as one does whose watch is behind. */
+function behind(held: () => Job | undefined): Controller {
+  const controller = jobController();
+  const wrap = (ctx: ControllerContext): ControllerContext => {
+    const jobs = ctx.informers.for('jobs.batch');
+    const late: typeof jobs = {
+      get: (key) => held() ?? jobs.get(key),
+      list: (namespace) => jobs.list(namespace),
+      byIndex: (index, value) => jobs.byIndex(index, value),
+      addIndex: (index, values) => jobs.addIndex(index, values),
+      subscribe: (handlers, signal) => jobs.subscribe(handlers, signal),
+      synced: true,
+      resourceVersion: '',
+    };
+    const informersFor = (resource: string) =>
+      resource === 'jobs.batch' ? late : ctx.informers.for(resource as 'pods');
+    return { ...ctx, informers: { ...ctx.informers, for: informersFor as typeof ctx.informers.for } };
+  };
+  return {
+    ...controller,
+    watches: (ctx) => controller.watches(ctx),
+    reconcile: (ctx, key, signal) => controller.reconcile(wrap(ctx), key, signal),
+  };
+}
+
+test('a cache that does not show yet what was counted has no pods made for it', async () => {
+  let held: Job | undefined;
+  await withWorkloads([behind(() => held)], async (cluster) => {
+    await start(cluster, { completions: 2, parallelism: 2 });
+    held = await cluster.client.resource('jobs.batch').get(ref);
+    await finish(cluster, 'Succeeded');
+    await cluster.pass(20_000);
+    assert.equal((await podsOf(cluster)).length, 2);
+    held = undefined;
+    await cluster.pass(20_000);
+    assert.equal((await statusOf(cluster))?.succeeded, 2);
+  });
+});
+
+test('a pod that a Job has left behind when it ended can go', () =>
+  withWorkloads([jobController()], async (cluster) => {
+    await start(cluster, { completions: 1 });
+    await finish(cluster, 'Succeeded');
+    await settled(cluster);
+    const [counted] = await podsOf(cluster);
+    const { ownerReferences, labels } = counted!.metadata;
+    const metadata = { namespace: 'default', name: 'extra', ownerReferences, labels, finalizers: [TRACKING] };
+    const spec = { restartPolicy: 'Never' as const, containers: [{ name: 'c', image: 'i' }] };
+    await cluster.client.resource('pods').create({ metadata, spec });
+    await settled(cluster);
+    const extra = (await podsOf(cluster)).find((pod) => pod.metadata.name === 'extra');
+    assert.deepEqual(extra?.metadata.finalizers ?? [], []);
+    assert.equal((await statusOf(cluster))?.succeeded, 1);
+  }));

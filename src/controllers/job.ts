@@ -2,6 +2,7 @@
 import type { Job, JobStatus, Pod } from '../api/generated/types.ts';
 import { draft, keyOf } from '../api/object.ts';
 import { Expectations } from '../client/expectations.ts';
+import { compareResourceVersions } from '../client/resource-version.ts';
 import { controllerOf } from '../machinery/meta.ts';
 import { labelSelectorFromObject } from '../machinery/selector-parse.ts';
 import { isReason } from '../machinery/status.ts';
@@ -30,6 +31,8 @@ function trackedBy(pod: Pod): readonly string[] {
 interface State {
   readonly expectations: Expectations<Pod>;
   readonly failures: Map<string, Failures>;
+  /** The resource version of the last status written, by the Job's key. */
+  readonly written: Map<string, string>;
 }
 
 export function jobController(): Controller {
@@ -37,7 +40,8 @@ export function jobController(): Controller {
   return {
     name: 'job-controller',
     watches: (ctx) => {
-      state = { expectations: new Expectations(ctx.env.clock, ctx.informers.for('pods')), failures: new Map() };
+      const expectations = new Expectations(ctx.env.clock, ctx.informers.for('pods'));
+      state = { expectations, failures: new Map(), written: new Map() };
       const jobs = ctx.informers.for('jobs.batch');
       return [
         watch('jobs.batch', { keys: (job) => [keyOf(job)] }),
@@ -63,16 +67,20 @@ export function jobController(): Controller {
 async function reconcile(
   ctx: ControllerContext,
   key: string,
-  { expectations, failures }: State,
+  { expectations, failures, written }: State,
   signal: AbortSignal,
 ): Promise<Requeue | undefined> {
   const job = ctx.informers.for('jobs.batch').get(key);
   await releaseStrays(ctx, key, job, signal);
   if (!job) {
     expectations.forget(key);
+    written.delete(key);
     return undefined;
   }
-  const { uid = '' } = job.metadata;
+  const { uid = '', resourceVersion = '' } = job.metadata;
+  // A Job that does not show what was counted would have pods made in place of those that were: its update brings it here again.
+  if (compareResourceVersions(resourceVersion, written.get(key) ?? '') < 0) return undefined;
+  written.delete(key);
   if (isFinished(job) || (job.spec.managedBy ?? CONTROLLER_NAME) !== CONTROLLER_NAME) {
     failures.delete(uid);
     return undefined;
@@ -86,14 +94,16 @@ async function reconcile(
   const thrown = await changePods(control, job, decision);
   if (thrown !== undefined && decision.stop.length > 0) throw thrown;
   const active = (decision.status.active ?? 0) - (thrown === undefined ? 0 : decision.create.length);
-  const written = await writeStatus(ctx, job, { ...decision.status, active }, signal);
+  const counting = await writeStatus(ctx, job, { ...decision.status, active }, signal);
+  written.set(key, counting.metadata.resourceVersion ?? '');
   if (decision.event) ctx.events.event(job, 'Normal', decision.event, `Job ${decision.event.toLowerCase()}`);
   remember(failures, uid, decision.failures);
   const removed = await untrack(control, decision.untrack);
   const tracked = pods.filter((pod) => isTracked(pod) && !removed.has(pod) && !decision.remove.includes(pod));
   const uids = new Set(tracked.map((pod) => pod.metadata.uid!));
-  const settled = settleStatus(written.status ?? decision.status, uids, decision.outcome, nowMs);
-  const final = await writeStatus(ctx, written, settled, signal);
+  const settled = settleStatus(counting.status ?? decision.status, uids, decision.outcome, nowMs);
+  const final = await writeStatus(ctx, counting, settled, signal);
+  written.set(key, final.metadata.resourceVersion ?? '');
   if (isFinished(final)) recordEnd(ctx, final, decision);
   if (thrown !== undefined) throw thrown;
   return decision.againMs === undefined ? undefined : { requeueAfterMs: decision.againMs };
@@ -123,7 +133,7 @@ async function claimedPods(ctx: ControllerContext, job: Job, signal: AbortSignal
   return [...claims.kept, ...claims.adopt];
 }
 
-/** Pods of a Job that is gone would keep their finalizer for ever. */
+/** Pods that no Job counts any more, because it is gone or has ended, would keep their finalizer for ever. */
 async function releaseStrays(
   ctx: ControllerContext,
   key: string,
@@ -134,7 +144,8 @@ async function releaseStrays(
   for (const pod of ctx.informers.for('pods').byIndex(TRACKED, key)) {
     const owner = controllerOf(pod);
     const adoptable = !owner && job && selector?.matches(pod.metadata.labels);
-    if (adoptable || (owner && owner.uid === job?.metadata.uid)) continue;
+    const counted = job && owner?.uid === job.metadata.uid && !isFinished(job);
+    if (adoptable || counted) continue;
     await removeFinalizer(ctx, pod, signal);
   }
 }

@@ -38,8 +38,7 @@ export interface ServerParts {
 /** Starts; resolves when it would be ready. It lives until its process is killed. */
 export async function startServer({ world, tables, disk, history, violations }: ServerParts): Promise<ServerLife> {
   const program = new SimulatedProcess(world, 'apiserver');
-  const { env } = program;
-  const { signal } = new AbortController();
+  const { env, signal } = program;
   const local = new LocalStore({ records: disk.open(program), clock: env.clock, log: env.log, valuesInMemory: false });
   const store = history.follow(local);
   const broken = (error: unknown): void => violations.add('no broken invariant', String(error));

@@ -39,9 +39,8 @@ export function stand(
 ): Candidate {
   const program = new SimulatedProcess(network.world, name);
   const link = network.connect(program);
-  const { signal } = new AbortController();
   const clientAs = (user: UserInfo): Client => clientOver(link, tables, program.env, user);
-  const { env } = program;
+  const { env, signal } = program;
   const leading = { env, tables, identity: name, profile: PROFILES.default, clientAs };
   const informers = makeInformers({ client: clientAs(CONTROLLER_MANAGER), tables, env });
   const run =
@@ -49,8 +48,8 @@ export function stand(
       ? leadControllers({ ...leading, informers, clusterCidr: '10.244.0.0/16', rootCa: ROOT_CA }, signal)
       : leadScheduler(leading, signal);
   run.then(
-    () => violations.add('components run on', `${name} ended`),
-    (error: unknown) => violations.add('components run on', `${name} failed: ${describe(error)}`),
+    () => program.dead || violations.add('components run on', `${name} ended`),
+    (error: unknown) => program.dead || violations.add('components run on', `${name} failed: ${describe(error)}`),
   );
   return { name, kind, program, link };
 }

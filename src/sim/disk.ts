@@ -65,6 +65,7 @@ export class SimulatedDisk {
   }
 
   #append(batch: RecordBatch, owner: SimulatedProcess): Promise<void> {
+    if (owner.dead) return new Promise(() => undefined);
     const fails = this.#random.next() < this.behaviour.failing;
     const append = { batch, reaches: this.#random.next() < 0.5 };
     this.#underWay = append;

@@ -169,7 +169,6 @@ export class Faults {
     const { replace, say } = this.#stage;
     this.#note('component killed');
     say(`${one.name} is killed`);
-    one.program.kill();
     one.link.close();
     this.#last(1_000 + 20_000 * this.#random.next(), () => replace(one));
   }

@@ -72,6 +72,12 @@ export class Network {
     for (const link of this.#links) link.cut('connection reset by peer');
   }
 
+  /** Everything ends with the simulation. */
+  close(): void {
+    this.server?.program.kill();
+    for (const link of [...this.#links]) link.close();
+  }
+
   forget(link: Link): void {
     const at = this.#links.indexOf(link);
     if (at >= 0) this.#links.splice(at, 1);
@@ -129,8 +135,9 @@ export class Link {
     this.#partitioned = false;
   }
 
-  /** The component's process was killed. What it had sent may yet be done. */
+  /** Kills the component's process. What it had sent may yet be done. */
   close(): void {
+    this.#program.kill();
     for (const watch of [...this.#watches]) watch.break(undefined, 0);
     this.#network.forget(this);
   }
@@ -168,6 +175,8 @@ export class Link {
     run: (api: ResourceApi, ctx: RequestContext) => Promise<T>,
   ): Promise<T> {
     const { clock } = this.#network.world;
+    // The dead send nothing.
+    if (this.#program.dead) return new Promise(() => undefined);
     return new Promise<T>((resolve, reject) => {
       const gone = new AbortController();
       let over = false;

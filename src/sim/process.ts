@@ -28,6 +28,7 @@ export class SimulatedProcess {
   readonly env: Environment;
   readonly #world: World;
   #state: 'running' | 'stopped' | 'dead' = 'running';
+  readonly #life = new AbortController();
   /** Bounded by the length of a stop. */
   #held: (() => void)[] = [];
 
@@ -45,6 +46,14 @@ export class SimulatedProcess {
       log: world.log.child(name),
       metrics: new Registry(),
     };
+  }
+
+  /**
+   * Aborts when the process is killed, for what runs in it: Node.js holds on to signals that somebody listens to. Whatever
+   * that makes the dead code do has no effect.
+   */
+  get signal(): AbortSignal {
+    return this.#life.signal;
   }
 
   get dead(): boolean {
@@ -74,10 +83,12 @@ export class SimulatedProcess {
   kill(): void {
     this.#state = 'dead';
     this.#held = [];
+    this.#life.abort(new Error('the process was killed'));
   }
 
   #timer(delayMs: number, fire: () => void): { cancel(): void } {
     let cancelled = false;
+    if (this.dead) return { cancel: () => undefined };
     const timer = this.#world.clock.timer(delayMs, () =>
       this.receive(() => {
         if (!cancelled) fire();

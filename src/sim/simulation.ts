@@ -84,6 +84,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   } catch (error) {
     failure = error;
   }
+  simulation.close();
   options.signal?.throwIfAborted();
   if (ended) await run;
   return simulation.result(failure);
@@ -137,6 +138,10 @@ class Simulation {
     this.#convergedMs = await this.#settle('what is declared', CONVERGENCE_MS, stoppedMs);
     if (this.#convergedMs !== undefined) await this.#staysQuiet();
     this.#history.finish();
+  }
+
+  close(): void {
+    this.#network.close();
   }
 
   result(failure: unknown): SimulationResult {
@@ -200,7 +205,7 @@ class Simulation {
     const client = clientOver(this.#network.connect(program), this.#tables, program.env, ADMINISTRATOR);
     const informers = makeInformers({ client, tables: this.#tables, env: program.env });
     const options = { count: this.#options.nodes, zones: ['a', 'b', 'c'], startMs: 1_500, stopMs: 1_000 };
-    return runSimulatedNodes({ client, informers, env: program.env }, options, NEVER);
+    return runSimulatedNodes({ client, informers, env: program.env }, options, program.signal);
   }
 
   #user(nodes: SimulatedNodes): User {
