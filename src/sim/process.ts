@@ -10,6 +10,8 @@ export interface World {
   readonly seed: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** How many processes of each name there have been. */
+  readonly lives: Map<string, number>;
 }
 
 /** A generator of its own for each use, so that one more draw here changes nothing there. */
@@ -35,14 +37,17 @@ export class SimulatedProcess {
   constructor(world: World, name: string) {
     this.name = name;
     this.#world = world;
-    const { clock } = world;
+    const { clock, lives } = world;
+    // A process that starts again draws other numbers than before, or it would give away the same uids twice.
+    const life = (lives.get(name) ?? 0) + 1;
+    lives.set(name, life);
     this.env = {
       clock: {
         now: () => clock.now(),
         monotonic: () => clock.monotonic(),
         timer: (delayMs, fire) => this.#timer(delayMs, fire),
       },
-      random: randomOf(world.seed, name),
+      random: randomOf(world.seed, `${name} ${life}`),
       log: world.log.child(name),
       metrics: new Registry(),
     };

@@ -59,7 +59,12 @@ export class Safety {
     const { object, previous } = change;
     const before = previous?.metadata.uid;
     if (before !== undefined && before !== object?.metadata.uid) this.#uids.delete(before);
-    if (object?.metadata.uid) this.#uids.set(object.metadata.uid, object);
+    if (!object?.metadata.uid) return;
+    const other = this.#uids.get(object.metadata.uid);
+    if (other && (other.kind !== object.kind || keyOf(other) !== keyOf(object))) {
+      this.#violations.add('one object a uid', `${change.key} has the uid of ${other.kind} ${keyOf(other)}`);
+    }
+    this.#uids.set(object.metadata.uid, object);
   }
 
   /** Never two leaders' writes for one term: who writes as a leader holds the term at that very revision. */

@@ -109,7 +109,7 @@ class Simulation {
   constructor(options: SimulationOptions, clock: VirtualClock) {
     this.#options = options;
     this.#clock = clock;
-    this.#world = { seed: options.seed, clock, log: options.log?.(clock) ?? silentLog };
+    this.#world = { seed: options.seed, clock, log: options.log?.(clock) ?? silentLog, lives: new Map() };
     this.#violations = new Violations(clock);
     this.#history = new History(this.#violations);
     this.#safety = new Safety(this.#history, this.#violations, clock);
