@@ -29,6 +29,9 @@ export interface Change {
 export const requestOrigin = new AsyncLocalStorage<Origin>();
 
 interface Attempt {
+  /** Which API server's: what a killed one had begun may be done, but rather the present one's is. */
+  readonly life: number;
+  readonly expected: Revision;
   readonly value: Buffer | null;
   readonly origin: Origin | undefined;
 }
@@ -49,6 +52,7 @@ export class History {
   readonly #acknowledged = new Map<Revision, Write>();
   readonly #seen = new Map<Revision, { readonly key: string; readonly hash: string }>();
   #head: Revision = 0;
+  #lives = 0;
   #deliveries = 0;
 
   constructor(violations: Violations) {
@@ -111,10 +115,11 @@ export class History {
 
   /** The store as one API server uses it. */
   follow(store: Store): Store {
+    const life = ++this.#lives;
     return {
       get: (key, signal) => store.get(key, signal),
       list: (options) => store.list(options),
-      write: (write, signal) => this.#write(store, write, signal),
+      write: (write, signal) => this.#write(store, life, write, signal),
       watch: (options) => this.#watch(store.watch(options)),
       revision: (signal) => store.revision(signal),
       compact: (revision, signal) => store.compact(revision, signal),
@@ -123,14 +128,16 @@ export class History {
     };
   }
 
-  async #write(store: Store, write: Write, signal: AbortSignal): Promise<WriteOutcome> {
-    const attempt = { value: write.value, origin: requestOrigin.getStore() };
+  async #write(store: Store, life: number, write: Write, signal: AbortSignal): Promise<WriteOutcome> {
+    const { value, expected } = write;
+    const attempt = { life, value, expected, origin: requestOrigin.getStore() };
     const attempts = this.#attempts.get(write.key) ?? [];
     attempts.push(attempt);
     this.#attempts.set(write.key, attempts);
     const withdraw = (): void => {
-      const at = attempts.indexOf(attempt);
-      if (at >= 0) attempts.splice(at, 1);
+      const pending = this.#attempts.get(write.key) ?? [];
+      const at = pending.indexOf(attempt);
+      if (at >= 0) pending.splice(at, 1);
     };
     try {
       const outcome = await store.write(write, signal);
@@ -191,7 +198,9 @@ export class History {
   }
 
   #publish(key: string, revision: Revision, value: Buffer | null): void {
-    const previous = this.#live.get(key)?.object;
+    const before = this.#live.get(key);
+    const previous = before?.object;
+    const origin = this.#originOf(key, value, before?.revision ?? 0);
     const object = value === null ? undefined : objectOf(value);
     if (object) this.#live.set(key, { object, revision });
     else this.#live.delete(key);
@@ -199,16 +208,21 @@ export class History {
     const revisions = this.#revisions.get(prefix);
     if (revisions) revisions.push(revision);
     else this.#revisions.set(prefix, [revision]);
-    const origin = this.#originOf(key, value);
     for (const observer of this.#observers) observer({ revision, key, object, previous, origin });
   }
 
-  #originOf(key: string, value: Buffer | null): Origin | undefined {
+  #originOf(key: string, value: Buffer | null, before: Revision): Origin | undefined {
     const attempts = this.#attempts.get(key) ?? [];
-    const at = attempts.findIndex((one) =>
-      one.value === null || value === null ? one.value === value : one.value.equals(value),
-    );
-    return at < 0 ? undefined : attempts.splice(at, 1)[0]!.origin;
+    const isSame = (other: Buffer | null): boolean =>
+      other === null || value === null ? other === value : other.equals(value);
+    const possible = attempts.filter((one) => one.expected === before && isSame(one.value));
+    const newest = Math.max(...possible.map(({ life }) => life));
+    const made = possible.find(({ life }) => life === newest);
+    // Others that rested on the same are refused; later ones rest on this write already.
+    const left = attempts.filter((one) => one.expected > before);
+    if (left.length > 0) this.#attempts.set(key, left);
+    else this.#attempts.delete(key);
+    return made?.origin;
   }
 }
 

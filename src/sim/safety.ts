@@ -103,7 +103,7 @@ export class Safety {
       const to = `from ${previous.spec.nodeName} to ${pod.spec.nodeName}`;
       this.#violations.add('one node a pod', `${change.key} moved ${to}`);
     }
-    if (previous && !same) this.#removed(change, previous);
+    if (previous && (!same || (stopped(pod) && !stopped(previous)))) this.#removed(change, previous);
     this.#budget(change, pod, previous);
     const node = (pod ?? previous)!.spec.nodeName;
     if (!node) return;
@@ -117,7 +117,7 @@ export class Safety {
   /** A pod whose containers may still run is taken away by its own node only, or when the node is gone. */
   #removed({ key, origin }: Change, pod: Pod): void {
     const { nodeName } = pod.spec;
-    if (!nodeName || isTerminal(pod) || origin?.program === 'nodes') return;
+    if (!nodeName || isTerminal(pod) || stopped(pod) || origin?.program === 'nodes') return;
     if (!this.#history.get(NODES + nodeName)) return;
     this.#violations.add('one node a pod', `${key} was removed by ${origin?.user} while node ${nodeName} may run it`);
   }
@@ -174,6 +174,11 @@ export class Safety {
       this.#violations.add('disruption budget', `${key} was evicted: ${healthy} of ${desired} are healthy`);
     }
   }
+}
+
+/** The node has said that nothing of it runs any more; finalizers may hold the object. */
+function stopped(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp !== undefined && pod.metadata.deletionGracePeriodSeconds === 0;
 }
 
 function isHealthy(pod: Pod): boolean {
