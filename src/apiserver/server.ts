@@ -298,9 +298,11 @@ function healthChecks(store: Store, clock: Clock, state: State): HealthChecks {
     if (state.draining) throw new Error('process is shutting down');
   };
   return {
-    live: new Map<string, HealthCheck>([['ping', () => undefined]]),
-    ready: new Map([
+    live: new Map<string, HealthCheck>([
+      ['ping', () => undefined],
       ['etcd', stored],
+    ]),
+    ready: new Map([
       ['poststarthook/rbac/bootstrap-roles', bootstrapped],
       ['shutdown', serving],
     ]),

@@ -28,8 +28,9 @@ export const HA_PACKAGES: readonly DebianPackage[] = [
   { name: 'keepalived', shownBy: '/usr/sbin/keepalived' },
 ];
 
-/** What only the tests need: a web server to put into an image, a client, a system call trace. */
+/** What only the tests need: clusters of several hosts, a web server to put into an image, a client, a system call trace. */
 export const TEST_PACKAGES: readonly DebianPackage[] = [
+  ...HA_PACKAGES,
   { name: 'nginx-light', shownBy: '/usr/sbin/nginx' },
   { name: 'curl', shownBy: '/usr/bin/curl' },
   { name: 'strace', shownBy: '/usr/bin/strace' },

@@ -16,6 +16,7 @@ import {
   TooOldError,
 } from '../../store/contract.ts';
 import type { CacheSet, ResourceCache } from '../contract.ts';
+import { storeError } from '../store-error.ts';
 import { partsOf, REGISTRY_ROOT } from './keys.ts';
 import type { Fields } from './matching.ts';
 import { Progress } from './progress.ts';
@@ -134,7 +135,9 @@ export class StoreCaches implements CacheSet {
   }
 
   async consistent(signal: AbortSignal): Promise<Revision> {
-    const revision = await this.#store.revision(signal);
+    const revision = await this.#store.revision(signal).catch((error) => {
+      throw storeError(error);
+    });
     await this.#progress.reached(revision, signal);
     return revision;
   }

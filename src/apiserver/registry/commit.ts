@@ -4,9 +4,10 @@ import { serialize } from '../../api/codec.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
 import { conflict, StatusError } from '../../machinery/status.ts';
-import { type Guard, type Revision, type Stored, StoreUnavailableError } from '../../store/contract.ts';
+import type { Guard, Revision, Stored } from '../../store/contract.ts';
 import { storedObject } from '../cache/cached-object.ts';
 import type { CachedObject, RequestContext } from '../contract.ts';
+import { storeError } from '../store-error.ts';
 import { strategyOf } from '../strategies/strategies.ts';
 import type { Core } from './context.ts';
 
@@ -91,15 +92,6 @@ async function attempt(
   const { group, resource } = write.row;
   const name = write.key.slice(write.key.lastIndexOf('/') + 1);
   throw conflict({ group, resource }, name, 'the lease under which this write was made is no longer held');
-}
-
-/** What a store's failure says to a client. */
-export function storeError(error: unknown): unknown {
-  if (!(error instanceof StoreUnavailableError)) return error;
-  const details = { retryAfterSeconds: 1 };
-  return new StatusError('ServiceUnavailable', `the store cannot serve now: ${error.message}`, details, {
-    cause: error,
-  });
 }
 
 /** Never retried here and never called a failure: the caller must look. */

@@ -10,9 +10,9 @@ import { abortable } from '../../lib/abort.ts';
 import { invalid, StatusError } from '../../machinery/status.ts';
 import type { Guard, Store } from '../../store/contract.ts';
 import type { CachedObject, RequestContext } from '../contract.ts';
+import { storeError } from '../store-error.ts';
 import { isHeadless, needsClusterIP } from '../strategies/service.ts';
 import type { Allocation } from './allocators.ts';
-import { storeError } from './commit.ts';
 import { builtIn, type Core, cacheOf } from './context.ts';
 import { assign, type Held, type Holding, holdingOf, wantsAllocation } from './service-ranges.ts';
 

@@ -50,7 +50,7 @@ frontend api
   bind :${API_PORT}
   use_backend live if { nbsrv(ready) eq 0 }
   default_backend ready
-${backend('ready', '/readyz', `${checks(1)} observe layer4 error-limit 1 on-error mark-down`)}${backend('live', '/livez', checks(LIVE_CHECK_FACTOR))}
+${backend('ready', '/readyz', `${checks(1)} observe layer4 error-limit 1 on-error mark-down`)}${backend('live', '/livez?exclude=etcd', checks(LIVE_CHECK_FACTOR))}
 frontend monitor
   mode http
   bind 127.0.0.1:${HAPROXY_MONITOR_PORT}

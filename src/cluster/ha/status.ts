@@ -85,7 +85,7 @@ async function seeServer(host: HostSpec, { place, tls }: Eyes, signal: AbortSign
     const answer = await ask({ url, tls, timeoutMs: ASK_TIMEOUT_MS }, place.env.clock, signal).catch(() => undefined);
     return answer?.code === 200;
   };
-  const [isLive, isReady] = await Promise.all([answers('/livez'), answers('/readyz')]);
+  const [isLive, isReady] = await Promise.all([answers('/livez?exclude=etcd'), answers('/readyz')]);
   return { isLive, isReady };
 }
 
