@@ -25,13 +25,13 @@ const inner = fc.record(
 );
 const wide = fc.record(
   {
-  int: fc.maxSafeNat(),
-  id: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-  bool: fc.boolean(),
-  text: fc.string({ unit: 'binary' }),
-  inner: fc.option(inner, { nil: undefined }),
-  many: fc.array(inner, { maxLength: 5 }),
-  words: fc.array(fc.string({ unit: 'binary' })),
+    int: fc.maxSafeNat(),
+    id: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    bool: fc.boolean(),
+    text: fc.string({ unit: 'binary' }),
+    inner: fc.option(inner, { nil: undefined }),
+    many: fc.array(inner, { maxLength: 5 }),
+    words: fc.array(fc.string({ unit: 'binary' })),
   },
   { noNullPrototype: true },
 );
