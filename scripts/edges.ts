@@ -41,6 +41,10 @@ const EDGES: Readonly<Record<string, { readonly may: readonly Access[]; readonly
   'apiserver/http/exchange-http2.ts': { may: ['network'], because: 'one HTTP/2 exchange of the listener' },
   'apiserver/http/forward.ts': { may: ['network'], because: 'proxies requests to kubelets, pods and services' },
   'apiserver/http/kubelet-proxy.ts': { may: ['network'], because: 'the connections to kubelets' },
+  'apiserver/http/websocket-streams.ts': {
+    may: ['loading'],
+    because: 'loads ws with the first WebSocket',
+  },
   'apiserver/http/service-proxy.ts': { may: ['network'], because: 'the connections to services' },
   'apiserver/http/proxyable.ts': { may: ['network'], because: 'looks up the names that requests are proxied to' },
   'store/etcd/connection.ts': { may: ['network'], because: 'the connections to etcd; the simulator uses the model' },

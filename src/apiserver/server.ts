@@ -25,7 +25,7 @@ import {
 } from './auth/service-account-tokens.ts';
 import { bootstrap, publishServers } from './bootstrap/bootstrap.ts';
 import { startCaches } from './cache/cache-set.ts';
-import type { CacheSet, RequestContext, ResourceApi, UserInfo } from './contract.ts';
+import type { Authorizer, CacheSet, RequestContext, ResourceApi, UserInfo } from './contract.ts';
 import { conversionByWebhook } from './custom/conversion-webhook.ts';
 import { serveDefinitions } from './custom/definitions.ts';
 import type { HealthCheck, HealthChecks } from './discovery/health.ts';
@@ -193,7 +193,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
       ...(aggregation && { others: aggregation.others }),
     }),
     ...(aggregation && { otherGroups: aggregation.otherGroups }),
-    connectors: connectors(options, registry, caches, identity.kubelet),
+    connectors: connectors(options, registry, caches, { kubelet: identity.kubelet, authorizer }),
     flowControl,
     objects: (row) => caches.for(row).size,
     metrics: apiServerMetrics(env.metrics),
@@ -475,7 +475,7 @@ function connectors(
   { tables, env, isProxyable = isProxyableIP }: ApiServerOptions,
   registry: ResourceApi,
   caches: CacheSet,
-  kubelet: KubeletCredentials | undefined,
+  { kubelet, authorizer }: { readonly kubelet: KubeletCredentials | undefined; readonly authorizer: Authorizer },
 ) {
   const read = async (resource: string, namespace: string | undefined, name: string, signal: AbortSignal) => {
     const target = { resource: coreRow(tables, resource), name, ...(namespace !== undefined && { namespace }) };
@@ -489,7 +489,7 @@ function connectors(
   };
   const agent = kubeletAgent(kubelet);
   return new Map([
-    ...kubeletConnectors(lookups, agent),
+    ...kubeletConnectors({ lookups, agent, authorizer, clock: env.clock }),
     ...proxyConnectors({ lookups, kubelet: agent, random: env.random, isProxyable }),
   ]);
 }

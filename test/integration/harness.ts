@@ -83,9 +83,12 @@ export class TestCluster {
   }
 
   /** A kubectl that runs on (port-forward, logs -f, get -w); end it with kill(). */
-  kubectlStart(args: readonly string[]): ChildProcess & { output: () => string } {
+  kubectlStart(
+    args: readonly string[],
+    { env }: Pick<RunOptions, 'env'> = {},
+  ): ChildProcess & { output: () => string } {
     const child = spawn(kubectlPath(), [...args], {
-      env: { ...process.env, ...this.#clientEnv() },
+      env: { ...process.env, ...env, ...this.#clientEnv() },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     let text = '';

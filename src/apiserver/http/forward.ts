@@ -106,38 +106,51 @@ export function returnedHeaders(answer: IncomingMessage): ResponseHeaders {
   return headers;
 }
 
+/** What came of asking another server for an upgrade: a connection, or its answer that it declines. */
+export type Upgrade =
+  | { readonly answer: IncomingMessage; readonly socket: Duplex; readonly head: Buffer }
+  | { readonly answer: IncomingMessage; readonly socket: undefined };
+
 /**
- * Passes an upgrade on and joins the sockets, whatever they then speak. Resolves when either side ends. The connection is
- * this request's alone: even when the upgrade is declined, the other side may have joined it to something else by then.
+ * Asks for an upgrade. The connection is this request's alone: even when the upgrade is declined, the other side may have
+ * joined it to something else by then. Throws ServiceUnavailable.
  */
-export function forwardUpgrade(
-  response: Response,
+export function openUpgrade(
   { agent, ...rest }: Destination,
+  method: string,
+  headers: object,
+  signal: AbortSignal,
+): Promise<Upgrade> {
+  const destination = { ...rest, ...(agent && { agent: new Agent({ ...agent.options, keepAlive: false }) }) };
+  return new Promise((resolve, reject) => {
+    const request = open(destination, method, headers, signal);
+    request.on('error', (error) => reject(signal.aborted ? signal.reason : unreachable(destination, error)));
+    request.on('response', (answer) => resolve({ answer, socket: undefined }));
+    request.on('upgrade', (answer, socket, head) => resolve({ answer, socket, head }));
+    request.end();
+  });
+}
+
+/** Passes an upgrade on and joins the sockets, whatever they then speak. Resolves when either side ends. */
+export async function forwardUpgrade(
+  response: Response,
+  destination: Destination,
   further: object = {},
 ): Promise<void> {
   const { exchange } = response;
   const client = exchange.upgrade;
   if (!client) throw new StatusError('BadRequest', 'Upgrade request required');
-  const destination = { ...rest, ...(agent && { agent: new Agent({ ...agent.options, keepAlive: false }) }) };
-  return new Promise((resolve, reject) => {
-    const upgrade = { connection: 'Upgrade', upgrade: exchange.header('upgrade') ?? '' };
-    const headers = { ...forwardedHeaders(exchange), ...further, ...upgrade };
-    const request = open(destination, exchange.method, headers, exchange.signal);
-    request.on('error', (error) => {
-      if (exchange.signal.aborted) resolve();
-      else reject(unreachable(destination, error));
-    });
-    // The other side declined: its answer is the client's, which may then try another protocol.
-    request.on('response', (answer) => relay(answer, response, returnedHeaders(answer)).then(resolve, reject));
-    request.on('upgrade', (answer, socket, head) => {
-      response.code = 101;
-      client.socket.write(upgradeHead(answer));
-      client.socket.write(head);
-      socket.write(client.head);
-      join(client.socket, socket, resolve);
-    });
-    request.end();
-  });
+  const upgrade = { connection: 'Upgrade', upgrade: exchange.header('upgrade') ?? '' };
+  const headers = { ...forwardedHeaders(exchange), ...further, ...upgrade };
+  const { answer, ...upgraded } = await openUpgrade(destination, exchange.method, headers, exchange.signal);
+  // The other side declined: its answer is the client's, which may then try another protocol.
+  if (!upgraded.socket) return relay(answer, response, returnedHeaders(answer));
+  const { socket, head } = upgraded;
+  response.code = 101;
+  client.socket.write(upgradeHead(answer));
+  client.socket.write(head);
+  socket.write(client.head);
+  await new Promise<void>((resolve) => join(client.socket, socket, resolve));
 }
 
 function upgradeHead(answer: IncomingMessage): string {

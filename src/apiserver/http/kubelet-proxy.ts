@@ -2,10 +2,20 @@
 // client certificate.
 import { Agent } from 'node:https';
 import type { Node, Pod } from '../../api/generated/types.ts';
-import { badRequest, StatusError } from '../../machinery/status.ts';
+import type { Clock, Timer } from '../../lib/clock.ts';
+import { badRequest, forbidden, StatusError } from '../../machinery/status.ts';
+import type { Authorizer } from '../contract.ts';
 import { type Destination, forward, forwardUpgrade, relay } from './forward.ts';
 import type { Connector } from './handler.ts';
 import type { ResourceRequest } from './resource-handler.ts';
+import {
+  CHANNELS_V5,
+  translateStreams,
+  tunnelledProtocols,
+  tunnelSpdy,
+  type WantedStreams,
+  webSocketProtocols,
+} from './websocket-streams.ts';
 
 export interface KubeletCredentials {
   /** PEM of the API server's client certificate and key. */
@@ -46,15 +56,31 @@ export function kubeletAddress(node: Node): { readonly host: string; readonly po
   throw new StatusError('InternalError', `Internal error occurred: no preferred addresses found; known addresses: []`);
 }
 
+export interface ConnectorOptions {
+  readonly lookups: ProxyLookups;
+  readonly agent: Agent;
+  readonly authorizer: Authorizer;
+  readonly clock: Clock;
+}
+
 /** The connectors of pods/log, pods/exec, pods/attach and pods/portforward. */
-export function kubeletConnectors(lookups: ProxyLookups, agent: Agent): Map<string, Connector> {
+export function kubeletConnectors({ lookups, agent, authorizer, clock }: ConnectorOptions): Map<string, Connector> {
   const streaming = (path: string, takesContainer: boolean): Connector => {
     return async (request) => {
+      const { response } = request;
+      const protocols = webSocketProtocols(response.exchange);
+      // A browser's GET can be had from people who only meant to look: doing something needs the right to do it.
+      if (response.exchange.header('upgrade')?.toLowerCase() === 'websocket') checkCreate(authorizer, request);
       const pod = await podOf(lookups, request);
       if (takesContainer) checkStreams(request);
       const destination = await kubeletDestination(lookups, agent, pod, request, path, takesContainer);
       if (!destination) throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
-      await forwardUpgrade(request.response, destination);
+      const tunnelled = tunnelledProtocols(protocols);
+      if (takesContainer && protocols.includes(CHANNELS_V5)) {
+        const later = (ms: number, work: () => void): Timer => clock.timer(ms, work);
+        await translateStreams(response, destination, wantedStreams(request), later);
+      } else if (!takesContainer && tunnelled.length > 0) await tunnelSpdy(response, destination, tunnelled);
+      else await forwardUpgrade(response, destination);
     };
   };
   return new Map([
@@ -63,6 +89,21 @@ export function kubeletConnectors(lookups: ProxyLookups, agent: Agent): Map<stri
     ['pods/attach', streaming('attach', true)],
     ['pods/portforward', streaming('portForward', false)],
   ]);
+}
+
+function checkCreate(authorizer: Authorizer, { ctx, target, info }: ResourceRequest): void {
+  if (info.verb === 'create') return;
+  const { group, version, resource } = target.resource;
+  const { name = '', namespace = '', subresource = '' } = target;
+  const attributes = { verb: 'create', group, version, resource, subresource, namespace, name };
+  const { allowed, reason } = authorizer.authorize(ctx.user, attributes);
+  if (!allowed) throw forbidden(attributes, name, reason);
+}
+
+function wantedStreams({ response }: ResourceRequest): WantedStreams {
+  const { query } = response.exchange;
+  const is = (name: string): boolean => ['true', '1'].includes(query.get(name) ?? '');
+  return { stdin: is('stdin'), stdout: is('stdout'), stderr: is('stderr'), tty: is('tty') };
 }
 
 function podOf(lookups: ProxyLookups, { target, ctx }: ResourceRequest): Promise<Pod> {
