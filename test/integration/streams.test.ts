@@ -16,7 +16,19 @@ before(async () => {
   cluster = await RealCluster.start('streams');
   await kubectl('run', 'web', `--image=${WEB_1}`);
   const echo = 'while read x; do echo "said $x"; done; echo over';
-  await kubectl('run', 'echo', `--image=${WEB_1}`, '--stdin', '--attach=false', '--restart=Never', '--command', '--', 'sh', '-c', echo);
+  await kubectl(
+    'run',
+    'echo',
+    `--image=${WEB_1}`,
+    '--stdin',
+    '--attach=false',
+    '--restart=Never',
+    '--command',
+    '--',
+    'sh',
+    '-c',
+    echo,
+  );
   await cluster.ready('web');
   await cluster.ready('echo');
 });
