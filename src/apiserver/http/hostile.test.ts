@@ -309,6 +309,106 @@ for (const [version, send] of VERSIONS) {
       await stillServed();
     });
 
+    test('names that every object inherits are labels, keys and resources like others', async () => {
+      const names = ['constructor', 'toString', 'valueOf', 'hasOwnProperty', '__proto__'];
+      const good = names.filter((name) => name !== '__proto__');
+      const labels = Object.fromEntries(good.map((name) => [name, 'x']));
+      const name = `inherits-${own}`;
+      const made = await post({ metadata: { name, labels, annotations: labels }, apiVersion: 'v1', kind: 'ConfigMap' });
+      assert.equal(made.status, 201, made.text);
+      const { metadata } = JSON.parse(made.text);
+      assert.deepEqual([metadata.labels, metadata.annotations], [labels, labels]);
+      const found = async (selector: string): Promise<boolean> => {
+        const { status, text } = await send('GET', `${CONFIG_MAPS}?labelSelector=${encodeURIComponent(selector)}`);
+        assert.equal(status, 200, text);
+        return JSON.parse(text).items.some((one: { metadata: { name: string } }) => one.metadata.name === name);
+      };
+      for (const key of good) {
+        assert.deepEqual(
+          [
+            await found(key),
+            await found(`${key}=x`),
+            await found(`${key}!=x`),
+            await found(`!${key}`),
+            await found(`${key} in (y)`),
+          ],
+          [true, true, false, false, false],
+          key,
+        );
+      }
+      const bare = `bare-${own}`;
+      await post(configMap(bare));
+      const { items } = JSON.parse((await send('GET', `${CONFIG_MAPS}?labelSelector=constructor`)).text);
+      assert.ok(
+        items.every((one: { metadata: { name: string } }) => one.metadata.name !== bare),
+        'nobody has a label by birth',
+      );
+      const spec = {
+        nodeSelector: labels,
+        containers: [{ name: 'c', image: 'i', resources: { limits: { 'example.com/constructor': '1', cpu: '1' } } }],
+      };
+      const template = { metadata: { labels }, spec };
+      const body = { metadata: { name }, spec: { selector: { matchLabels: labels }, template } };
+      const deployed = await send('POST', `${DEPLOYMENTS}?dryRun=All`, { body });
+      assert.equal(deployed.status, 201, deployed.text);
+      assert.deepEqual(JSON.parse(deployed.text).spec.template.spec.nodeSelector, labels);
+      for (const unknown of names) {
+        for (const path of [
+          `/api/v1/${unknown}`,
+          `/apis/${unknown}/v1/x`,
+          `/apis/apps/${unknown}/x`,
+          `${PODS}/p/${unknown}`,
+        ]) {
+          assert.equal((await send('GET', path)).status, 404, path);
+        }
+        assert.equal((await send('GET', `/api/v1/namespaces/${unknown}/pods`)).status, 200);
+        assert.equal((await send('GET', `${CONFIG_MAPS}?${unknown}=1`)).status, 200);
+        refused(await send('GET', `${CONFIG_MAPS}/${unknown}`), 404, /not found$/);
+        refused(await send('GET', `${CONFIG_MAPS}?fieldSelector=${unknown}%3D1`), 400);
+      }
+    });
+
+    test('options of a delete are read as what they are, or refused, and nothing is deleted', async () => {
+      const name = `kept-${own}`;
+      const at = `${CONFIG_MAPS}/${name}`;
+      assert.equal((await post(configMap(name))).status, 201);
+      const deep = `{"preconditions":${'{"a":'.repeat(2000)}1${'}'.repeat(2001)}`;
+      for (const body of [
+        '[]',
+        '"x"',
+        '{',
+        '{"kind":"Pod"}',
+        '{"kind":1}',
+        '{"gracePeriodSeconds":"5"}',
+        '{"gracePeriodSeconds":1.5}',
+        '{"gracePeriodSeconds":-1}',
+        '{"gracePeriodSeconds":{}}',
+        '{"gracePeriodSeconds":99999999999999999999}',
+        '{"orphanDependents":"yes"}',
+        '{"orphanDependents":true,"propagationPolicy":"Orphan"}',
+        '{"propagationPolicy":"constructor"}',
+        '{"propagationPolicy":["Orphan"]}',
+        '{"preconditions":[]}',
+        '{"preconditions":{"uid":7}}',
+        '{"dryRun":"All"}',
+        '{"dryRun":["Some"]}',
+        deep,
+      ]) {
+        refused(await send('DELETE', at, { body }), 400);
+        refused(await send('DELETE', CONFIG_MAPS, { body }), 400);
+      }
+      for (const body of ['{"preconditions":{"uid":"other"}}', '{"preconditions":{"resourceVersion":"1"}}']) {
+        refused(await send('DELETE', at, { body }), 409);
+      }
+      assert.equal(
+        (await send('DELETE', at, { body: '{"dryRun":["All"],"unknown":1,"__proto__":{"dryRun":null}}' })).status,
+        200,
+      );
+      assert.equal((await send('GET', at)).status, 200, 'it is still there');
+      assert.equal((await send('DELETE', at, { body: '{"kind":"DeleteOptions","gracePeriodSeconds":0}' })).status, 200);
+      refused(await send('GET', at), 404);
+    });
+
     test('absurd patches are refused', async () => {
       const name = `patched-${own}`;
       assert.equal((await post(configMap(name, { data: { k: 'v' } }))).status, 201);
