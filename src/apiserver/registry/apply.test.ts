@@ -145,6 +145,9 @@ describe('apply', () => {
     await apply('deployments.apps', 'one', deployment);
     const shared = await apply('deployments.apps', 'two', { spec: { replicas: 3 } });
     assert.deepEqual(owned(shared, 'two'), ['.spec.replicas']);
+    // Upstream tells the time of an apply only when it changed something.
+    const second = shared.metadata.managedFields?.find((entry) => entry.manager === 'two');
+    assert.equal(second?.time, undefined);
     const { replicas: _, ...without } = deployment.spec;
     const given = await apply('deployments.apps', 'one', { spec: without });
     assert.equal(spec(given).replicas, 3);
