@@ -2,6 +2,7 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { discardRest, readBody } from './body.ts';
+import { ChunkSink } from './chunk-sink.ts';
 import { type BodySink, ClientGoneError, type Exchange, NO_QUERY, type ResponseHeaders } from './exchange.ts';
 import { valuesOf } from './exchange-http2.ts';
 import { type Assembled, PIECE_BYTES, sendAssembled, sendInPieces } from './pieces.ts';
@@ -116,7 +117,10 @@ export class Http1Exchange extends Http1Base implements Exchange {
       response.writeHead(status, headers as never);
       response.flushHeaders();
     }
-    return new StreamSink(response);
+    const { socket } = response;
+    // Not for HTTP/1.0, a body of declared length, or none; nor behind an earlier answer on the same connection.
+    const chunked = response.chunkedEncoding && this.method !== 'HEAD' && socket !== null && !response.writableEnded;
+    return chunked ? new ChunkSink(response, socket) : new StreamSink(response);
   }
 }
 

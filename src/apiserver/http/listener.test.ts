@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { connect as connectHttp2 } from 'node:http2';
-import { request as httpsRequest } from 'node:https';
+import { Agent, request as httpsRequest } from 'node:https';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { silentLog } from '../../lib/log.ts';
@@ -25,6 +25,10 @@ let listener: Listener;
 let seen: Exchange[] = [];
 let gone: unknown[] = [];
 
+/** One of them twice, and an empty one. */
+const CHUNKS = [Buffer.from('a'), Buffer.alloc(300_000, 'ü'), Buffer.alloc(0), Buffer.from('a'.repeat(16))];
+CHUNKS.push(CHUNKS[1]!, Buffer.from('z'));
+
 /** Answers by path, to show one property of an exchange each. */
 async function handle(exchange: Exchange): Promise<void> {
   seen.push(exchange);
@@ -39,6 +43,10 @@ async function handle(exchange: Exchange): Promise<void> {
       exchange.signal.addEventListener('abort', () => gone.push(exchange.signal.reason), { once: true });
       const sink = exchange.stream(200, {});
       sink.write(Buffer.from('first\n'));
+    } else if (exchange.path === '/chunks') {
+      const sink = exchange.stream(200, {});
+      for (const chunk of CHUNKS) if (!sink.write(chunk)) await sink.drained();
+      sink.end();
     } else {
       exchange.respond(404, {}, `${exchange.method} ${exchange.path}?${exchange.rawQuery}`);
     }
@@ -178,6 +186,36 @@ test('a client that goes away aborts its exchange, and answering it does nothing
     exchange.respond(200, {}, 'nobody reads this');
     exchange.stream(200, {}).end();
   }
+});
+
+test('what is streamed arrives whole, and another request follows on the connection', async () => {
+  const agent = new Agent({ ca: ca.certificate, keepAlive: true, maxSockets: 1 });
+  const ask = (method: string, path: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const asked = httpsRequest({ host: '127.0.0.1', port: listener.port, method, path, agent }, (response) => {
+        const pieces: Buffer[] = [];
+        response.on('data', (piece: Buffer) => pieces.push(piece));
+        response.on('end', () => resolve(Buffer.concat(pieces).toString()));
+        response.on('error', reject);
+      });
+      asked.on('error', reject);
+      asked.end();
+    });
+  const whole = Buffer.concat(CHUNKS).toString();
+  assert.equal(await ask('GET', '/chunks'), whole);
+  assert.equal(await ask('HEAD', '/chunks'), '');
+  assert.deepEqual(await Promise.all([ask('GET', '/chunks'), ask('GET', '/chunks')]), [whole, whole]);
+  assert.equal(await ask('GET', '/x'), 'GET /x?');
+  agent.destroy();
+});
+
+test('a client of HTTP/1.0 gets what is streamed as it is', async () => {
+  const socket = connectTls({ host: '127.0.0.1', port: listener.port, ca: ca.certificate });
+  socket.write('GET /chunks HTTP/1.0\r\n\r\n');
+  const pieces: Buffer[] = [];
+  for await (const piece of socket) pieces.push(piece as Buffer);
+  const text = Buffer.concat(pieces).toString();
+  assert.equal(text.slice(text.indexOf('\r\n\r\n') + 4), Buffer.concat(CHUNKS).toString());
 });
 
 test('a refused upgrade is answered in HTTP and the connection ends', async () => {
