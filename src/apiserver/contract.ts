@@ -130,6 +130,8 @@ export interface ListOptions {
   readonly continue?: string;
   readonly resourceVersion?: string;
   readonly resourceVersionMatch?: string;
+  /** Refused: it is for watches. */
+  readonly sendInitialEvents?: boolean;
 }
 
 export interface ListResult {

@@ -1,6 +1,7 @@
 // The paths of resources as OpenAPI operations.
 import resourceData from '../../api/data/resources.json' with { type: 'json' };
 import { apiVersionOf, type Resource, type Tables } from '../../api/tables.ts';
+import { inSlices } from '../../lib/turns.ts';
 import type { Descriptions } from './descriptions.ts';
 import { type Dialect, type Schema, SchemaSet } from './openapi-schemas.ts';
 
@@ -43,16 +44,19 @@ export interface PathsAndSchemas {
   readonly schemas: { [name: string]: Schema };
 }
 
-/** Paths of the resources and the schemas that these need. */
-export function openApiOf(
+/** Paths of the resources and the schemas that these need; one resource in a turn of the event loop. */
+export async function openApiOf(
   tables: Tables,
   resources: readonly Resource[],
   dialect: Dialect,
   descriptions: Descriptions = {},
-): PathsAndSchemas {
+): Promise<PathsAndSchemas> {
   const set = new SchemaSet(tables, dialect, descriptions);
   const paths: { [path: string]: Schema } = {};
-  for (const row of resources) addResource(paths, row, new Operations(tables, set, dialect, row));
+  await inSlices(resources, 1, (row) => {
+    addResource(paths, row, new Operations(tables, set, dialect, row));
+    return 1;
+  });
   return { paths, schemas: set.schemas };
 }
 

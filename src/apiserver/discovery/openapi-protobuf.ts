@@ -1,6 +1,7 @@
 // The OpenAPI v2 document in protobuf, as kubectl asks for it to validate lists and to print: gnostic's message
 // openapi.v2.Document. Only what our documents contain is written; extensions and free values go as YAML text, for which
 // JSON will do.
+import { inSlices } from '../../lib/turns.ts';
 import type { Schema } from './openapi-schemas.ts';
 
 export const OPENAPI_2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
@@ -26,13 +27,13 @@ const PARAMETER_FIELDS = {
 } as const;
 
 /** A document of `openApiOf` in dialect 2 as protobuf. */
-export function openApi2AsProtobuf(document: Schema): Buffer {
+export async function openApi2AsProtobuf(document: Schema): Promise<Buffer> {
   const info = document.info as Schema;
   return message([
     text(1, document.swagger),
     bytes(2, message([text(1, info.title), text(2, info.version)])),
-    bytes(8, named(2, document.paths, pathItem)),
-    bytes(9, named(1, document.definitions, schema)),
+    bytes(8, await namedInSlices(2, document.paths, pathItem)),
+    bytes(9, await namedInSlices(1, document.definitions, schema)),
     bytes(13, named(1, document.securityDefinitions, securityDefinition)),
   ]);
 }
@@ -131,6 +132,18 @@ function named(field: number, map: unknown, encode: (value: Schema) => Buffer): 
   const entries = Object.entries((map ?? {}) as { [name: string]: Schema });
   return message(entries.map(([name, value]) => bytes(field, message([text(1, name), bytes(2, encode(value))]))));
 }
+
+/** The same for the long ones, in turns of the event loop. */
+async function namedInSlices(field: number, map: unknown, encode: (value: Schema) => Buffer): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  await inSlices(Object.entries(map as { [name: string]: Schema }), NAMES_PER_SLICE, ([name, value]) => {
+    parts.push(bytes(field, message([text(1, name), bytes(2, encode(value))])));
+    return 1;
+  });
+  return message(parts);
+}
+
+const NAMES_PER_SLICE = 2;
 
 const NOTHING = Buffer.alloc(0);
 

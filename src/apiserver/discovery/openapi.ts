@@ -12,7 +12,7 @@ const SECURITY = {
   BearerToken: { description: 'Bearer Token authentication', name: 'authorization', in: 'header', type: 'apiKey' },
 };
 
-/** A document and the hash of what it was made from. Compressing it is left to who sends it, and kept here. */
+/** A document, made once for all who ask, and the hash of what it was made from. Compressing it is left to who sends it. */
 export interface OpenApiDocument {
   readonly hash: string;
   readonly body: ListBody;
@@ -35,14 +35,14 @@ export interface OpenApi {
 interface Entry {
   readonly served: ServedVersion;
   readonly hash: string;
-  body?: ListBody;
+  body?: Promise<ListBody>;
 }
 
 interface State {
   readonly versions: ReadonlyMap<string, Entry>;
   readonly hash: string;
-  version2?: ListBody;
-  protobuf?: ListBody;
+  version2?: Promise<ListBody>;
+  protobuf?: Promise<ListBody>;
 }
 
 export function createOpenApi(
@@ -53,8 +53,13 @@ export function createOpenApi(
   const info = { title: 'Kubernetes', version: gitVersion };
   const current = madeFromResources(tables, () => stateOf(tables, gitVersion));
   const version2 = async (): Promise<Schema> => {
-    const { paths, schemas } = openApiOf(tables, [...tables.resources()], OPENAPI_2, await descriptions());
+    const { paths, schemas } = await openApiOf(tables, [...tables.resources()], OPENAPI_2, await descriptions());
     return { swagger: '2.0', info, paths, definitions: schemas, securityDefinitions: SECURITY };
+  };
+  const version3 = async ({ resources }: ServedVersion): Promise<ListBody> => {
+    const { paths, schemas } = await openApiOf(tables, resources, OPENAPI_3, await descriptions());
+    const document = { openapi: '3.0.0', info, paths, components: { schemas, securitySchemes: SECURITY } };
+    return { plain: Buffer.from(JSON.stringify(document)) };
   };
   return {
     index(others = []) {
@@ -71,23 +76,19 @@ export function createOpenApi(
     async document(path) {
       const entry = current().versions.get(path);
       if (!entry) return undefined;
-      if (!entry.body) {
-        const { paths, schemas } = openApiOf(tables, entry.served.resources, OPENAPI_3, await descriptions());
-        const document = { openapi: '3.0.0', info, paths, components: { schemas, securitySchemes: SECURITY } };
-        entry.body = { plain: Buffer.from(JSON.stringify(document)) };
-      }
-      return { hash: entry.hash, body: entry.body };
+      entry.body ??= version3(entry.served);
+      return { hash: entry.hash, body: await entry.body };
     },
     version2Hash: () => current().hash,
     async version2() {
       const state = current();
-      state.version2 ??= { plain: Buffer.from(JSON.stringify(await version2())) };
-      return { hash: state.hash, body: state.version2 };
+      state.version2 ??= version2().then((document) => ({ plain: Buffer.from(JSON.stringify(document)) }));
+      return { hash: state.hash, body: await state.version2 };
     },
     async version2Protobuf() {
       const state = current();
-      state.protobuf ??= { plain: openApi2AsProtobuf(await version2()) };
-      return { hash: state.hash, body: state.protobuf };
+      state.protobuf ??= version2().then(async (document) => ({ plain: await openApi2AsProtobuf(document) }));
+      return { hash: state.hash, body: await state.protobuf };
     },
   };
 }

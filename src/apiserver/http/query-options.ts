@@ -15,6 +15,7 @@ export function listOptions(query: Query): ListOptions {
     ...text(query, 'continue'),
     ...text(query, 'resourceVersion'),
     ...text(query, 'resourceVersionMatch'),
+    ...flag(query, 'sendInitialEvents'),
   };
 }
 
