@@ -16,6 +16,13 @@ export function attributesOf(verb: string, { resource, namespace, name, subresou
   };
 }
 
+/** A list or watch of one name is a request for that name, so that a rule with resource names may allow it. As upstream. */
+function named(target: Target, { fieldSelector }: { readonly fieldSelector?: string }): Target {
+  const name =
+    target.name === undefined && fieldSelector ? /^metadata\.name==?([^,=!]+)$/.exec(fieldSelector)?.[1] : undefined;
+  return name === undefined ? target : { ...target, name };
+}
+
 /** `api` behind `authorizer`: refuses with 403 and upstream's wording. */
 export function createPipeline(api: ResourceApi, authorizer: Authorizer): ResourceApi {
   /** The refusal, or undefined. */
@@ -30,8 +37,9 @@ export function createPipeline(api: ResourceApi, authorizer: Authorizer): Resour
   };
   return {
     get: (ctx, target, options) => allowed(ctx, 'get', target, () => api.get(ctx, target, options)),
-    list: (ctx, target, options) => allowed(ctx, 'list', target, () => api.list(ctx, target, options)),
-    watch: (ctx, target, options, sink) => allowed(ctx, 'watch', target, () => api.watch(ctx, target, options, sink)),
+    list: (ctx, target, options) => allowed(ctx, 'list', named(target, options), () => api.list(ctx, target, options)),
+    watch: (ctx, target, options, sink) =>
+      allowed(ctx, 'watch', named(target, options), () => api.watch(ctx, target, options, sink)),
     create: (ctx, target, body, options) =>
       allowed(ctx, 'create', target, () => api.create(ctx, target, body, options)),
     update: (ctx, target, body, options) =>

@@ -98,7 +98,7 @@ class Process {
 
 describe('a leader that was stopped and continued', () => {
   const clock = new FakeClock(Date.now());
-  const end = new AbortController();
+  let end = new AbortController();
   const planes: ControlPlane[] = [];
   let store: Store;
   let old: Process;
@@ -148,6 +148,8 @@ describe('a leader that was stopped and continued', () => {
   };
 
   beforeEach(async () => {
+    end = new AbortController();
+    planes.length = 0;
     store = openMemoryStore({ clock });
     old = new Process(store, clock);
     const first = await start('old', old.store, old.clock);
@@ -226,5 +228,14 @@ describe('a leader that was stopped and continued', () => {
     assert.equal((await pods('made')).length, 3);
     assert.ok((await store.revision(end.signal)) >= before);
     assert.ok(await leads('new'));
+  });
+
+  it('both Leases of a leader that ends in order are taken at once, by users who have no more rights than they need', async () => {
+    const beganMs = clock.monotonic();
+    const leaving = planes[0]!.leave({ delayMs: 0, graceMs: 0 });
+    await until('the new one leads', () => leads('new'));
+    // No retry period has passed, let alone a lease.
+    assert.ok(clock.monotonic() - beganMs < 1_000, `${clock.monotonic() - beganMs} ms`);
+    await leaving;
   });
 });
