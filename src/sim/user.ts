@@ -85,6 +85,7 @@ export class User {
       ['roll out', 4, () => this.#rollOut()],
       ['scale', 2, () => this.#scale()],
       ['drain', 3, () => this.#drain()],
+      ['evict many', 2, () => this.#evictMany()],
       ['run a job', 2, () => this.#runJob()],
       ['come and go', 3, () => this.#comeAndGo()],
       ['scale the set', 1, () => this.#scaleSet()],
@@ -191,6 +192,16 @@ export class User {
         await sleep(program.env.clock, 2_000, NEVER);
       }
     }
+  }
+
+  /** Asks for more at once than the budget allows; each pod once, and a refusal is an answer. */
+  async #evictMany(): Promise<void> {
+    const { client, say } = this.#options;
+    const pods = client.resource('pods');
+    const { items } = await this.#persist(() => pods.list({ namespace: NAMESPACE, labelSelector: 'app=web' }));
+    const chosen = items.filter(() => this.#random.next() < 0.5);
+    const answers = await Promise.all(chosen.map((pod) => this.#evict(pods, pod)));
+    say(`evicted ${answers.filter((done) => done).length} of ${chosen.length} pods of web`);
   }
 
   async #evict(pods: ResourceClient<Pod>, { metadata }: Pod): Promise<boolean> {
