@@ -56,7 +56,7 @@ frontend monitor
   bind 127.0.0.1:${HAPROXY_MONITOR_PORT}
   timeout client 5s
   monitor-uri /ok
-  monitor fail if { nbsrv(live) eq 0 }
+  monitor fail if { nbsrv(ready) eq 0 } { nbsrv(live) eq 0 }
 `;
 }
 
