@@ -16,8 +16,9 @@ const LIVE_CHECK_FACTOR = 5;
 
 /**
  * Connections go to the server with the fewest. A server that is ready is preferred; when none is (etcd has no quorum),
- * those that live answer what can be read from their caches. A server is dropped at its first refused connection, or at
- * its second failed check, and its connections with it.
+ * those that live answer what can be read from their caches. A connection that is refused goes to the next server; the
+ * refusal counts as a failed check, and the next failed check takes the server out and ends its connections. (To take it
+ * out at the refusal itself would end the very connection that is on its way to the next.)
  */
 export function haproxyConfig({ servers, caFile, timings, user }: HaproxyOptions): string {
   const { checkIntervalMs, fastCheckIntervalMs, fall, rise } = timings;
@@ -50,7 +51,7 @@ frontend api
   bind :${API_PORT}
   use_backend live if { nbsrv(ready) eq 0 }
   default_backend ready
-${backend('ready', '/readyz', `${checks(1)} observe layer4 error-limit 1 on-error mark-down`)}${backend('live', '/livez?exclude=etcd', checks(LIVE_CHECK_FACTOR))}
+${backend('ready', '/readyz', `${checks(1)} observe layer4 error-limit 1 on-error fastinter`)}${backend('live', '/livez?exclude=etcd', checks(LIVE_CHECK_FACTOR))}
 frontend monitor
   mode http
   bind 127.0.0.1:${HAPROXY_MONITOR_PORT}
