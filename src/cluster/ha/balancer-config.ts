@@ -36,10 +36,14 @@ ${servers.map((s) => `  server ${s.name} ${s.address}:${SERVER_PORT} verifyhost 
 `;
   return `global
   maxconn 8192
+  log stderr format raw local0
   hard-stop-after 30s${user ? `\n  user ${user}\n  group ${user}` : ''}
 
 defaults
   mode tcp
+  log global
+  option tcplog
+  option dontlog-normal
   timeout connect ${timings.connectTimeoutMs}ms
   timeout check ${timings.checkTimeoutMs}ms
   timeout client 1h
