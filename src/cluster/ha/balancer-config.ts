@@ -16,9 +16,9 @@ const LIVE_CHECK_FACTOR = 5;
 
 /**
  * Connections go to the server with the fewest. A server that is ready is preferred; when none is (etcd has no quorum),
- * those that live answer what can be read from their caches. A connection that is refused goes to the next server; the
- * refusal counts as a failed check, and the next failed check takes the server out and ends its connections. (To take it
- * out at the refusal itself would end the very connection that is on its way to the next.)
+ * those that live answer what can be read from their caches. A connection that is refused goes to the next server, and has
+ * the first checked in quick succession; failed checks take it out and end its connections. (If the refusal itself took it
+ * out, that would end the very connection that is on its way to the next.)
  */
 export function haproxyConfig({ servers, caFile, timings, user }: HaproxyOptions): string {
   const { checkIntervalMs, fastCheckIntervalMs, fall, rise } = timings;
