@@ -157,15 +157,15 @@ async function writeKubeconfig(
   client: KeyedCertificate,
   user: string,
 ): Promise<void> {
-  const config = makeKubeconfig({
-    name: settings.name,
-    user: user === 'kubernetes-admin' ? `${settings.name}-admin` : user,
-    server: apiServersOf(settings)[0]!,
-    ca,
-    certificate: client.certificate,
-    key: client.key,
-  });
-  await writeFileAtomically(file, printKubeconfig(config));
+  const material = { ca, certificate: client.certificate, key: client.key };
+  const named = user === 'kubernetes-admin' ? `${settings.name}-admin` : user;
+  // A kubeconfig's cluster has one server: each further one has a context of its own.
+  const [config, ...more] = apiServersOf(settings).map((server, i) =>
+    makeKubeconfig({ ...material, name: i === 0 ? settings.name : `${settings.name}-${i + 1}`, user: named, server }),
+  );
+  const clusters = new Map([config!, ...more].flatMap((one) => [...one.clusters]));
+  const contexts = new Map([config!, ...more].flatMap((one) => [...one.contexts]));
+  await writeFileAtomically(file, printKubeconfig({ ...config!, clusters, contexts }));
 }
 
 async function keyed(

@@ -11,6 +11,8 @@ export interface HaproxyOptions {
   readonly user?: string;
 }
 
+/** A server that cannot reach etcd still answers what it has in its caches. */
+export const LIVE_PATH = '/livez?exclude=etcd';
 /** Who lives is asked for only when nobody is ready: so much less often. */
 const LIVE_CHECK_FACTOR = 5;
 
@@ -55,7 +57,7 @@ frontend api
   bind :${API_PORT}
   use_backend live if { nbsrv(ready) eq 0 }
   default_backend ready
-${backend('ready', '/readyz', `${checks(1)} observe layer4 error-limit 1 on-error fastinter`)}${backend('live', '/livez?exclude=etcd', checks(LIVE_CHECK_FACTOR))}
+${backend('ready', '/readyz', `${checks(1)} observe layer4 error-limit 1 on-error fastinter`)}${backend('live', LIVE_PATH, checks(LIVE_CHECK_FACTOR))}
 frontend monitor
   mode http
   bind 127.0.0.1:${HAPROXY_MONITOR_PORT}

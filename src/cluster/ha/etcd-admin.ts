@@ -83,6 +83,11 @@ export class EtcdAdmin {
     await this.#call(host, '/v3/cluster/member/promote', { ID: id }, signal);
   }
 
+  /** The leader hands over to another member, so that nobody has to notice its absence. */
+  async transferLeadership(leader: HostSpec, to: string, signal: AbortSignal): Promise<void> {
+    await this.#call(leader, '/v3/maintenance/transfer-leadership', { targetID: to }, signal);
+  }
+
   async remove(host: HostSpec, id: string, signal: AbortSignal): Promise<void> {
     await this.#call(host, '/v3/cluster/member/remove', { ID: id }, signal);
   }
@@ -93,7 +98,7 @@ export class EtcdAdmin {
   }
 
   async #call(host: HostSpec, path: string, body: object, signal: AbortSignal): Promise<unknown> {
-    const timeoutMs = path.startsWith('/v3/cluster/member/') ? CHANGE_TIMEOUT_MS : TIMEOUT_MS;
+    const timeoutMs = path === '/v3/maintenance/status' ? TIMEOUT_MS : CHANGE_TIMEOUT_MS;
     const { code, text } = await this.#ask({ url: url(host, path), body }, timeoutMs, signal);
     if (code === 200) return JSON.parse(text);
     const { error } = parsed(text) as { readonly error?: string };

@@ -1,5 +1,6 @@
 // Control planes that come and go. No host is special: the first one can be lost for good and replaced by another.
 import { rm } from 'node:fs/promises';
+import type { Client } from '../../client/contract.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
 import { isReason } from '../../machinery/status.ts';
 import type { Host, Progress } from '../host.ts';
@@ -110,14 +111,26 @@ export async function removeServer(of: Membership, name: string, signal: AbortSi
 async function forget(of: Membership, etcd: EtcdAdmin, topology: Topology, lost: HostSpec, signal: AbortSignal) {
   const via = await healthyMember(etcd, topology, lost.name, signal);
   const member = (await etcd.members(via, signal)).find((one) => one.name === lost.name);
-  if (member) await changed(of, signal, () => etcd.remove(via, member.id, signal));
+  if (member) {
+    const own = await etcd.endpoint(lost, signal).catch(() => undefined);
+    const successor = (await etcd.endpoint(via, signal)).memberId;
+    if (own?.leaderId === member.id) await etcd.transferLeadership(lost, successor, signal);
+    await changed(of, signal, () => etcd.remove(via, member.id, signal));
+  }
   const client = await clientOf({ layout: of.layout, env: of.host.env }, [serverUrl(via)]);
   try {
-    await client.resource('nodes').delete({ name: lost.name }, { signal });
-  } catch (error) {
-    if (!isReason(error, 'NotFound')) throw error;
+    // That the outcome of one attempt is not known does no harm.
+    await changed(of, signal, () => deleteNode(client, lost.name, signal));
   } finally {
     client.close();
+  }
+}
+
+async function deleteNode(client: Client, name: string, signal: AbortSignal): Promise<void> {
+  try {
+    await client.resource('nodes').delete({ name }, { signal });
+  } catch (error) {
+    if (!isReason(error, 'NotFound')) throw error;
   }
 }
 
@@ -204,11 +217,8 @@ async function isReadyServer({ layout, host }: Membership, server: HostSpec, sig
 async function tellOthers(of: Membership, topology: Topology, changed: string, signal: AbortSignal): Promise<void> {
   const hosts = new Hosts({ layout: of.layout, env: of.host.env });
   const others = controlPlanes(topology).filter(({ name }) => name !== changed);
-  if (topology.virtualAddress) {
-    for (const { name } of others) await hosts.reload(name);
-  } else {
-    for (const { name } of present(topology)) if (name !== changed) await hosts.terminate(name, 'agent');
-  }
+  // Without an address in front, agents follow the endpoints of Service kubernetes.
+  if (topology.virtualAddress) for (const { name } of others) await hosts.reload(name);
   for (const one of others) {
     await of.progress.step(`restarting the API server on ${one.name}`, async () => {
       const before = (await hosts.processes(one.name)).find(({ component }) => component === 'server')?.pid;

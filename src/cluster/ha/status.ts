@@ -9,6 +9,7 @@ import { inNetworkNamespace } from '../../network/command.ts';
 import type { Layout } from '../layout.ts';
 import { nodeStatus } from '../node-status.ts';
 import { ask, type Question } from './ask.ts';
+import { LIVE_PATH } from './balancer-config.ts';
 import { EtcdAdmin, type EtcdMember } from './etcd-admin.ts';
 import { type HostState, Hosts } from './hosts.ts';
 import {
@@ -85,7 +86,7 @@ async function seeServer(host: HostSpec, { place, tls }: Eyes, signal: AbortSign
     const answer = await ask({ url, tls, timeoutMs: ASK_TIMEOUT_MS }, place.env.clock, signal).catch(() => undefined);
     return answer?.code === 200;
   };
-  const [isLive, isReady] = await Promise.all([answers('/livez?exclude=etcd'), answers('/readyz')]);
+  const [isLive, isReady] = await Promise.all([answers(LIVE_PATH), answers('/readyz')]);
   return { isLive, isReady };
 }
 

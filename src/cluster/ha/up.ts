@@ -11,6 +11,7 @@ import { powerOn } from './power.ts';
 import { ensureSwitch } from './switch.ts';
 import {
   API_PORT,
+  apiServerUrls,
   controlPlanes,
   freeNetwork,
   movedTo,
@@ -77,7 +78,7 @@ export function mergedHa(before: Settings, { profile, network, ...request }: HaR
 /** The cluster's settings with its hosts as they are now. */
 export function withTopology(settings: Settings, topology: Topology): Settings {
   const advertiseAddress = topology.virtualAddress ?? controlPlanes(topology)[0]!.address;
-  return { ...settings, advertiseAddress, topology };
+  return { ...settings, advertiseAddress, apiServers: apiServerUrls(topology), topology };
 }
 
 async function unusedNetwork(): Promise<string> {
