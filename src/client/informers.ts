@@ -2,6 +2,7 @@
 import type { ResourceTypes } from '../api/generated/types.ts';
 import type { KubeObject } from '../api/object.ts';
 import type { Tables } from '../api/tables.ts';
+import type { BackoffPolicy } from '../lib/backoff.ts';
 import type { Environment } from '../lib/environment.ts';
 import type { Client, Informer, Informers, ResourceCoordinates } from './contract.ts';
 import { coordinatesKey, rowOfKey } from './coordinates.ts';
@@ -12,6 +13,8 @@ export interface InformersOptions {
   readonly client: Client;
   readonly tables: Tables;
   readonly env: Environment;
+  /** Between failed lists and watches; default: RELIST_BACKOFF. */
+  readonly backoff?: BackoffPolicy;
 }
 
 export function makeInformers(options: InformersOptions): Informers {
@@ -61,10 +64,15 @@ class SharedInformer {
   #running: AbortController | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor({ client, env }: InformersOptions, resource: ResourceCoordinates) {
+  constructor({ client, env, backoff }: InformersOptions, resource: ResourceCoordinates) {
     const log = env.log.child('informer', { resource: coordinatesKey(resource) });
     this.index = new ObjectIndex(log);
-    this.#listWatch = new ListWatch({ client: client.dynamic(resource), env: { ...env, log }, index: this.index });
+    this.#listWatch = new ListWatch({
+      client: client.dynamic(resource),
+      env: { ...env, log },
+      index: this.index,
+      backoff,
+    });
   }
 
   /** Resolves when the first list is in; rejects when the signal aborts before. */

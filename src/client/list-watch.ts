@@ -7,7 +7,7 @@ import { isReason, StatusError } from '../machinery/status.ts';
 import type { ResourceClient } from './contract.ts';
 import type { ObjectIndex } from './object-index.ts';
 
-/** Between failed tries. client-go's reflector has the same shape with 800 ms to 30 s; a lost API server is to be noticed sooner. */
+/** Between failed tries, where nothing else is said. client-go's reflector has the same shape with 800 ms to 30 s; a lost API server is to be noticed sooner. */
 export const RELIST_BACKOFF: BackoffPolicy = { initialMs: 100, maximumMs: 30_000, factor: 2, jitter: 1 };
 
 /** A list and watch that went well for this long starts again at the shortest back-off. */
@@ -21,11 +21,18 @@ export class ListWatch {
   readonly #client: ResourceClient<KubeObject>;
   readonly #env: Environment;
   readonly #index: ObjectIndex;
+  readonly #backoff: BackoffPolicy;
 
-  constructor(options: { client: ResourceClient<KubeObject>; env: Environment; index: ObjectIndex }) {
+  constructor(options: {
+    client: ResourceClient<KubeObject>;
+    env: Environment;
+    index: ObjectIndex;
+    backoff?: BackoffPolicy | undefined;
+  }) {
     this.#client = options.client;
     this.#env = options.env;
     this.#index = options.index;
+    this.#backoff = options.backoff ?? RELIST_BACKOFF;
   }
 
   /** Runs until the signal aborts. Never rejects. */
@@ -54,7 +61,7 @@ export class ListWatch {
         if (expired) log.debug('watch expired, will list again');
         else log.warn('list and watch failed, will retry', { error: String(error), relist });
         if (clock.monotonic() - begunMs > BACKOFF_RESET_MS) failures = 0;
-        const waitMs = backoffMs(RELIST_BACKOFF, failures++, random);
+        const waitMs = backoffMs(this.#backoff, failures++, random);
         try {
           await sleep(clock, waitMs, signal);
         } catch {
@@ -88,7 +95,7 @@ export class ListWatch {
     }
     // A server that ends every watch at once (it is going away) must not be asked in a tight loop.
     if (received === 0 && clock.monotonic() - begunMs < 1000) {
-      await sleep(clock, backoffMs(RELIST_BACKOFF, 0, random), signal);
+      await sleep(clock, backoffMs(this.#backoff, 0, random), signal);
     }
   }
 }

@@ -86,7 +86,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const names = settings.apiServers ? HOST_LOGS : ['agent', 'containerd'];
   const files = names.map((name) => join(layout.logs, `${name}.log`));
   const logs = keepLogsBounded(files, env, ends);
-  const informers = makeInformers({ client, tables: new Tables(), env });
+  const backoff = PROFILES[settings.profile].relistBackoff;
+  const informers = makeInformers({ client, tables: new Tables(), env, backoff });
   const containerd = await runContainerd(containerdOptions(layout, env), ends);
   const kubelet = await startKubelet(options, containerd.socket, ends);
   const network = async (): Promise<void> => {

@@ -68,7 +68,8 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
   const clientAs = (user: UserInfo, userAgent = userAgentOf(user)): Client =>
     inProcessClient({ api: apiServer.pipeline, tables, user, clock: env.clock, userAgent });
   const manager = clientAs(CONTROLLER_MANAGER);
-  const informers = makeInformers({ client: manager, tables, env });
+  const backoff = profile.relistBackoff;
+  const informers = makeInformers({ client: manager, tables, env, backoff });
   if (options.dnsAddress) await ensureDnsService(clientAs(API_SERVER_USER), options.dnsAddress, signal);
   signal.removeEventListener('abort', giveUp);
   const stop = new AbortController();
@@ -108,7 +109,7 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
     },
     simulate: async (wanted) => {
       const client = clientAs(API_SERVER_USER, 'kubelet');
-      const own = makeInformers({ client, tables, env });
+      const own = makeInformers({ client, tables, env, backoff });
       const nodes = await runSimulatedNodes(
         { client, informers: own, env },
         {

@@ -17,7 +17,7 @@ export interface LeadingOptions {
   readonly tables: Tables;
   /** The candidate's name. */
   readonly identity: string;
-  readonly profile: Pick<Profile, 'election' | 'node' | 'eviction'>;
+  readonly profile: Pick<Profile, 'election' | 'node' | 'eviction' | 'relistBackoff'>;
   readonly clientAs: (user: UserInfo) => Client;
 }
 
@@ -88,7 +88,7 @@ export function leadScheduler(options: LeadingOptions, signal: AbortSignal): Pro
       events: recordEvents({ client, env, component: 'default-scheduler' }, signal),
       lead: async (fenced, leading) => {
         const events = recordEvents({ client: fenced, env, component: 'default-scheduler' }, leading);
-        const informers = makeInformers({ client: fenced, tables, env });
+        const informers = makeInformers({ client: fenced, tables, env, backoff: profile.relistBackoff });
         await runScheduler({ client: fenced, informers, env, events }, {}, leading);
       },
     },
