@@ -24,12 +24,18 @@ export class SimulatedDisk {
   readonly #records = new Map<Revision, WriteRecord>();
   #compacted: Revision = 0;
   #failures = 0;
+  readonly #waiting: (() => void)[] = [];
   /** A record log has one append at a time. */
   #underWay: { readonly batch: RecordBatch; readonly reaches: boolean } | undefined;
 
   constructor(world: World) {
     this.#world = world;
     this.#random = randomOf(world.seed, 'disk');
+  }
+
+  /** Resolves when the next write to the disk has begun, and is not done. */
+  busy(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** How many appends failed. */
@@ -69,6 +75,7 @@ export class SimulatedDisk {
     const fails = this.#random.next() < this.behaviour.failing;
     const append = { batch, reaches: this.#random.next() < 0.5 };
     this.#underWay = append;
+    for (const resolve of this.#waiting.splice(0)) resolve();
     return this.#take(owner, () => {
       this.#underWay = undefined;
       if (!fails || append.reaches) this.#apply(batch);

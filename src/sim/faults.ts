@@ -207,7 +207,9 @@ export class Faults {
   }
 
   async #killServer(): Promise<void> {
-    const { network, restartServer, say, world } = this.#stage;
+    const { disk, network, restartServer, say, world } = this.#stage;
+    // In the middle of a write: what was acknowledged too early would be lost.
+    await disk.busy();
     if (!network.server) return;
     const downMs = 500 + 8_000 * this.#random.next();
     this.#note('API server killed');
