@@ -62,7 +62,10 @@ describe('timing profiles', () => {
   it('ARCHITECTURE.md says the same', async () => {
     const text = await readFile(join(import.meta.dirname, '..', '..', 'ARCHITECTURE.md'), 'utf8');
     const documented = new Map(
-      [...text.matchAll(/^\| `(\w+\.\w+)` +\|([^|\n]+)\|([^|\n]+)\|/gm)].map((m) => [m[1]!, [m[2]!.trim(), m[3]!.trim()]]),
+      [...text.matchAll(/^\| `(\w+\.\w+)` +\|([^|\n]+)\|([^|\n]+)\|/gm)].map((m) => [
+        m[1]!,
+        [m[2]!.trim(), m[3]!.trim()],
+      ]),
     );
     assert.deepEqual(documented, rows());
   });
