@@ -135,7 +135,7 @@ export const SAMPLES: readonly Sample[] = [
   sample('v1', 'ConfigMap', 'configmaps', { data: { b: 'x', a: '' }, binaryData: { z: 'AP8=' }, immutable: false }),
   sample('v1', 'Secret', 'secrets', { data: { k: 'AP8=', empty: '' }, type: 'Opaque' }),
   sample('v1', 'ServiceAccount', 'serviceaccounts', { automountServiceAccountToken: false, secrets: [{ name: 'x' }] }),
-  sample('v1', 'Pod', 'pods', { spec: podSpec }),
+  sample('v1', 'Pod', 'pods', { metadata: { ...meta('pod'), labels: { alone: 'yes' } }, spec: podSpec }),
   sample('v1', 'Service', 'services', {
     spec: {
       selector: { app: 'web' },
@@ -150,7 +150,7 @@ export const SAMPLES: readonly Sample[] = [
   sample('v1', 'ResourceQuota', 'resourcequotas', { spec: { hard: { pods: '1000', 'requests.cpu': '1k' } } }),
   sample('v1', 'PodTemplate', 'podtemplates', { template }),
   sample('v1', 'ReplicationController', 'replicationcontrollers', {
-    spec: { replicas: 0, selector: { app: 'web' }, template },
+    spec: { replicas: 0, selector: { app: 'rc' }, template: { ...template, metadata: { labels: { app: 'rc' } } } },
   }),
   sample('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims', {
     spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } }, storageClassName: '' },

@@ -10,10 +10,14 @@ import { Tables } from '../../api/tables.ts';
 import { FakeClock } from '../../lib/fake-clock.ts';
 import { silentLog } from '../../lib/log.ts';
 import { until } from '../../lib/test-until.ts';
+import { StatusError } from '../../machinery/status.ts';
 import { realClock, realRandom } from '../../platform/environment.ts';
 import { openMemoryStore } from '../../store/memory.ts';
 import { issue } from '../auth/certificates.ts';
 import { type ApiServer, startApiServer } from '../server.ts';
+import { negotiate } from './media.ts';
+import { WatchPace } from './watch-pace.ts';
+import { watchStream } from './watch-stream.ts';
 
 const PROTOBUF = 'application/vnd.kubernetes.protobuf';
 const PARTIAL = 'as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
@@ -222,6 +226,28 @@ async function watched(accept: string, query: string, enough: (events: readonly 
   request.destroy();
   return { type, events };
 }
+
+test('a watch that cannot go on says so in a frame of its own', () => {
+  const sent: Buffer[] = [];
+  const sink = { write: (chunk: Buffer) => sent.push(chunk) > 0, buffered: 0, drained: async () => undefined };
+  const accepted = negotiate(`${PROTOBUF};stream=watch`);
+  const resource = tables.resource('', 'v1', 'configmaps')!;
+  const stream = watchStream({
+    sink: { ...sink, end: () => undefined, destroy: () => undefined },
+    accepted,
+    table: { printer: {} as never, resource, accepted, include: 'None' },
+    pace: new WatchPace(clock, 0),
+    sent: () => undefined,
+    ended: () => undefined,
+  });
+  stream.end(new StatusError('Expired', 'too old'));
+  const event = decodeProtobuf(tables, `${META}.WatchEvent`, sent[0]!.subarray(4)) as {
+    type?: string;
+    object?: object;
+  };
+  assert.equal(event.type, 'ERROR');
+  assert.partialDeepStrictEqual(event.object, { kind: 'Status', reason: 'Expired', message: 'too old', code: 410 });
+});
 
 interface Event {
   readonly type: string;

@@ -72,6 +72,8 @@ class Runtime {
     assert.equal(frame.readUInt16BE(), 0x8003);
     if (frame.readUInt16BE(2) === 6) this.pings.push(frame.readUInt32BE(8));
     if (frame.readUInt16BE(2) !== 1) return;
+    // What is not flushed is not read before more comes.
+    assert.deepEqual([...frame.subarray(-5)], [0, 0, 0, 0xff, 0xff]);
     // One zlib stream for all blocks; each is to be readable as soon as it is there.
     this.#headers = Buffer.concat([this.#headers, frame.subarray(18)]);
     const plain = inflateSync(this.#headers, { finishFlush: constants.Z_SYNC_FLUSH });
@@ -292,9 +294,20 @@ test('what the kubelet declines is the client’s answer; a GET is not enough to
       ...options,
     });
     socket.on('error', () => undefined);
-    const [, response] = await once(socket, 'unexpected-response');
-    response.resume();
-    return response.statusCode;
+    const opened = once(socket, 'open').then(
+      () => 101,
+      () => 0,
+    );
+    const refused = once(socket, 'unexpected-response').then(
+      ([, response]) => {
+        response.resume();
+        return response.statusCode as number;
+      },
+      () => 0,
+    );
+    const code = await Promise.race([opened, refused]);
+    socket.terminate();
+    return code;
   };
   const path = `${POD}/exec?stdout=true&command=a`;
   assert.equal(await open(path, {}), 404);
