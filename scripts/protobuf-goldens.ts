@@ -68,7 +68,7 @@ async function resource(access: Access, base: string, name: string): Promise<voi
   const path = `${base}/${name}`;
   const list = await compare(tables, access, path);
   note('lists', path, list);
-  if (list.kind === 'unknown') return;
+  if (list.json === undefined) return;
   note('lists of metadata', path, await compare(tables, access, path, PARTIAL_LIST));
   note('watches', path, await compareWatch(tables, access, path));
   const { items, apiVersion, kind } = list.json as ListBody;

@@ -31,7 +31,7 @@ export function ask(access: Access, path: string, accept: string): Promise<Answe
 export type Outcome =
   | { readonly kind: 'same'; readonly bytes: number; readonly json: unknown; readonly protobuf: Buffer }
   | { readonly kind: 'different'; readonly ours: Buffer; readonly theirs: Buffer; readonly json: unknown }
-  | { readonly kind: 'unknown'; readonly why: string };
+  | { readonly kind: 'unknown'; readonly why: string; readonly json?: unknown };
 
 const ATTEMPTS = 5;
 
@@ -50,7 +50,8 @@ export async function compare(tables: Tables, access: Access, path: string, para
     outcome = { kind: 'different', ours, theirs, json: value };
   }
   if (outcome.kind !== 'different' || !isFinerThanJson(tables, outcome.theirs, outcome.ours)) return outcome;
-  return { kind: 'unknown', why: 'nanoseconds, which JSON does not have and later releases cut off' };
+  const why = 'nanoseconds, which JSON does not have and later releases cut off';
+  return { kind: 'unknown', why, json: outcome.json };
 }
 
 /** Whether the only difference is in what a MicroTime has below microseconds. */
