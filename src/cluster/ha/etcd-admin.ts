@@ -92,6 +92,11 @@ export class EtcdAdmin {
     await this.#call(host, '/v3/cluster/member/remove', { ID: id }, signal);
   }
 
+  /** Has the leader, which must be asked, hand over to another member. */
+  async moveLeader(leader: HostSpec, targetId: string, signal: AbortSignal): Promise<void> {
+    await this.#call(leader, '/v3/maintenance/transfer-leadership', { targetID: targetId }, signal);
+  }
+
   async #isHealthy(host: HostSpec, signal: AbortSignal): Promise<boolean> {
     const { code, text } = await this.#ask({ url: url(host, '/health') }, TIMEOUT_MS, signal);
     return code === 200 && (JSON.parse(text) as { readonly health?: string }).health === 'true';

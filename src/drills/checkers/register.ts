@@ -23,7 +23,8 @@ export const register: Model<Value, RegisterInput, RegisterOutput> = {
     if (input.kind === 'read') return known && output.kind === 'value' && output.value !== state ? [] : [state];
     if (input.kind === 'write') return known && output.kind === 'conflict' ? [] : [input.value];
     const fits = state === input.expected;
-    if (!known) return fits ? [input.value] : [state];
+    // Without effect it need not be ordered at all.
+    if (!known) return fits ? [input.value] : [];
     if (output.kind === 'conflict') return fits ? [] : [state];
     return fits ? [input.value] : [];
   },

@@ -1,0 +1,113 @@
+// A trap for a leader that was paused: it is stopped in the middle of making pods, and what it was making is no longer wanted
+// when it goes on. Pods that are made then are writes of a deposed leader.
+import { sleep } from '../../lib/clock.ts';
+import type { Connection } from '../probes/connection.ts';
+import { WatchProbe } from '../probes/watch.ts';
+import { NAMESPACE, type Stage } from './stage.ts';
+
+const NAME = 'fence';
+const MANY = 30;
+const FEW = 5;
+const PATH = `/apis/apps/v1/namespaces/${NAMESPACE}/replicasets`;
+const TIMEOUT_MS = 5_000;
+const LOOK_MS = 2;
+/** How long after it goes on writes of the old leader are looked for. */
+const LATE_MS = 3_000;
+const PING_MS = 300;
+
+export class Fence {
+  /** Whose server leads the controllers. */
+  readonly leader: string;
+  readonly #stage: Stage;
+  readonly #connection: Connection;
+  readonly #watch: WatchProbe;
+  readonly #stop = new AbortController();
+
+  private constructor(stage: Stage, leader: string, connection: Connection, watch: WatchProbe) {
+    this.#stage = stage;
+    this.leader = leader;
+    this.#connection = connection;
+    this.#watch = watch;
+    void watch.run(this.#stop.signal);
+  }
+
+  static async make(stage: Stage, leader: string, signal: AbortSignal): Promise<Fence> {
+    const connection = await stage.connect(PING_MS);
+    const labels = { app: NAME };
+    const body = {
+      apiVersion: 'apps/v1',
+      kind: 'ReplicaSet',
+      metadata: { name: NAME },
+      spec: {
+        replicas: MANY,
+        selector: { matchLabels: labels },
+        // No node has this: the pods cost nothing.
+        template: {
+          metadata: { labels },
+          spec: { nodeSelector: { drill: 'none' }, containers: [{ name: 'web', image: stage.image }] },
+        },
+      },
+    };
+    const { code, text } = await connection.ask({ method: 'POST', path: PATH, body, timeoutMs: TIMEOUT_MS }, signal);
+    if (code !== 201) throw new Error(`cannot make ReplicaSet ${NAME}: ${code} ${text}`);
+    const { resourceVersion } = (JSON.parse(text) as { metadata: { resourceVersion: string } }).metadata;
+    const path = `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=app%3D${NAME}`;
+    return new Fence(
+      stage,
+      leader,
+      connection,
+      new WatchProbe({ connection, clock: stage.env.clock, path, resourceVersion }),
+    );
+  }
+
+  /** Resolves as soon as the controllers are making pods. */
+  async started(signal: AbortSignal): Promise<void> {
+    while (this.#made().length < 2) await sleep(this.#stage.env.clock, LOOK_MS, signal);
+  }
+
+  /** Fewer are wanted now. Resolves when the new leader has seen to it. */
+  async shrink(signal: AbortSignal): Promise<void> {
+    const connection = await this.#stage.connect();
+    try {
+      const path = `${PATH}/${NAME}`;
+      for (let done = false; !done; ) {
+        const get = await connection.ask({ method: 'GET', path, timeoutMs: TIMEOUT_MS }, signal);
+        const object = JSON.parse(get.text) as { spec: object };
+        const body = { ...object, spec: { ...object.spec, replicas: FEW } };
+        done = (await connection.ask({ method: 'PUT', path, body, timeoutMs: TIMEOUT_MS }, signal)).code === 200;
+      }
+      while (this.#left() !== FEW) await sleep(this.#stage.env.clock, 20, signal);
+    } finally {
+      connection.close();
+    }
+  }
+
+  /** How many pods were made after this time, looked for a while; then everything of the trap is removed. */
+  async late(afterMs: number, signal: AbortSignal): Promise<number> {
+    await sleep(this.#stage.env.clock, LATE_MS, signal);
+    const late = this.#made().filter(({ atMs }) => atMs > afterMs).length;
+    const wrong = this.#left() === FEW ? late : Math.max(late, 1);
+    await this.remove(signal);
+    return wrong;
+  }
+
+  async remove(signal: AbortSignal): Promise<void> {
+    this.#stop.abort();
+    this.#connection.close();
+    const connection = await this.#stage.connect();
+    try {
+      const path = `${PATH}/${NAME}?propagationPolicy=Background`;
+      await connection.ask({ method: 'DELETE', path, timeoutMs: TIMEOUT_MS }, signal);
+    } finally {
+      connection.close();
+    }
+  }
+
+  #made() {
+    return this.#watch.events.filter(({ type }) => type === 'ADDED');
+  }
+
+  #left(): number {
+    return this.#made().length - this.#watch.events.filter(({ type }) => type === 'DELETED').length;
+  }
+}
