@@ -92,6 +92,8 @@ export interface Profile {
     readonly rise: number;
     readonly connectTimeoutMs: number;
     readonly checkTimeoutMs: number;
+    /** `tcp-ut`: a connection whose bytes the server's host does not acknowledge for this long is ended. */
+    readonly unacknowledgedMs: number;
   };
   readonly keepalived: {
     /** VRRP `advert_int`: the address moves after about three of them. */
@@ -154,6 +156,7 @@ const DEFAULT_PROFILE: Profile = {
     rise: 2,
     connectTimeoutMs: 5_000,
     checkTimeoutMs: 2_000,
+    unacknowledgedMs: 5_000,
   },
   keepalived: { advertisementMs: 1_000, checkIntervalMs: 2_000, fall: 2, rise: 2 },
 };
@@ -213,8 +216,9 @@ const FAST_PROFILE: Profile = {
     fastCheckIntervalMs: 100,
     fall: 2,
     rise: 2,
-    connectTimeoutMs: 300,
-    checkTimeoutMs: 500,
+    connectTimeoutMs: 150,
+    checkTimeoutMs: 300,
+    unacknowledgedMs: 250,
   },
   // keepalived's scripts run at whole seconds.
   keepalived: { advertisementMs: 200, checkIntervalMs: 1_000, fall: 2, rise: 2 },

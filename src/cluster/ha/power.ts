@@ -11,7 +11,7 @@ import type { Layout } from '../layout.ts';
 import { cgroupRoot } from '../node-options.ts';
 import { hostPlace, writeBootId } from './host-files.ts';
 import { allProcesses, hasEnded, initsAmong, processesOf } from './processes.ts';
-import { connectHost, isPlugged, killIfThere, onSwitch } from './switch.ts';
+import { connectHost, isPlugged, killIfThere, onSwitch, setPlugged } from './switch.ts';
 import type { HostSpec, Topology } from './topology.ts';
 
 export interface PowerPlace {
@@ -58,13 +58,17 @@ export async function powerOn(place: PowerPlace, host: HostSpec, signal: AbortSi
   }
 }
 
-/** Pulls the power: everything on the host ends at once, as it is. Resolves when nothing of it runs any more. */
+/**
+ * Pulls the power: everything on the host ends at once, as it is, and nobody is told: the cable is out before the kernel could
+ * close a connection. Resolves when nothing of it runs any more. */
 export async function powerOff(place: Omit<PowerPlace, 'topology'>, name: string, signal: AbortSignal): Promise<void> {
   const { layout, env } = place;
   const own = hostPlace(layout, name);
   const processes = await allProcesses();
   for (const { pid } of initsAmong(processes, own.initScript)) {
     const doomed = await processesOf(pid, processes);
+    const run = await onSwitch(place).catch(() => undefined);
+    if (run && (await isPlugged(run, name))) await setPlugged(run, name, false);
     killIfThere(pid);
     for (const one of doomed) while (!(await hasEnded(one.pid))) await sleep(env.clock, LOOK_MS, signal);
   }

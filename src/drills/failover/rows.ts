@@ -204,7 +204,7 @@ export const ROWS: readonly Row[] = [
   {
     id: 'leaders-paused',
     title: 'the server that leads the controllers paused (SIGSTOP), then continued',
-    writesMs: [1_500, 2_500],
+    writesMs: [300, 500],
     extraMs: { scheduledMs: 4_000, latePods: 0 },
     watchMs: 0,
     prepare: async (scene) => {
