@@ -56,7 +56,7 @@ interface Asked {
 
 const NEVER = Number.POSITIVE_INFINITY;
 /** A conflict shows that what is known is old; after so many a write is given up. */
-const MAX_SWAPS = 3;
+const MAX_SWAPS = 5;
 const PREPARE_TIMEOUT_MS = 10_000;
 
 interface ConfigMap {

@@ -136,8 +136,8 @@ export class Connection {
         rest = all.pop()!;
         yield* all.filter((line) => line !== '');
       }
-      // A refusal is one object without a line's end.
-      if (rest.trim() !== '') yield rest;
+      // A refusal is one object without a line's end; an event that was cut off is none.
+      if (isWhole(rest)) yield rest;
     } finally {
       signal.removeEventListener('abort', stop);
       stop();
@@ -224,6 +224,15 @@ export class Connection {
       session.heardMs = clock.monotonic();
       look();
     });
+  }
+}
+
+function isWhole(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

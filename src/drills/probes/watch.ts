@@ -58,9 +58,8 @@ export class WatchProbe {
         for await (const line of connection.lines(`${path}${path.includes('?') ? '&' : '?'}${query}`, signal)) {
           if (!this.#take(JSON.parse(line) as WatchLine)) break;
         }
-      } catch (error) {
+      } catch {
         // Whatever ended it: it goes on from where it was.
-        if (error instanceof SyntaxError) throw error;
       }
       if (signal.aborted) return;
       this.resumed++;
