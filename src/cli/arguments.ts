@@ -106,6 +106,21 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       verbose: { type: 'boolean', short: 'v', help: 'print what the components log, with virtual times' },
     },
   },
+  drill: {
+    usage: 'drill list|run|report|heal',
+    help: 'break a cluster of up --ha on purpose, and show what clients saw of it',
+    options: {
+      ...NAME,
+      ...JSON_OUT,
+      all: { type: 'boolean', help: 'run: every drill' },
+      objective: { type: 'string', help: 'run: what must hold, like "writes<2s,service=0" (default: of each drill)' },
+      keep: { type: 'boolean', help: 'run: leave what was set up for clients to ask' },
+      html: { type: 'string', help: 'run, report: write a page that needs nothing else to this file' },
+      junit: { type: 'string', help: 'run, report: write JUnit XML to this file' },
+      delay: { type: 'string', help: 'relay', hidden: true },
+      jitter: { type: 'string', help: 'relay', hidden: true },
+    },
+  },
   server: {
     usage: 'server [join|remove NAME]',
     help: 'run the control plane here (what up starts); of up --ha: add a control plane, or take one out',

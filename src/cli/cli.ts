@@ -148,6 +148,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   // Loaded when asked for: no other command needs what it is made of.
   simulate: async (host, invocation, signal) =>
     (await import('./simulate.ts')).runSimulations(host, invocation, signal),
+  drill: async (host, invocation, signal) =>
+    (await import('./drill-command.ts')).drillCommand(host, layoutFor(host, invocation), invocation, signal),
   server: async (host, invocation, signal) => {
     if (invocation.words.length > 0) {
       const { value, text } = await serverCommand(host, layoutFor(host, invocation), invocation, signal);

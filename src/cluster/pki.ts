@@ -9,7 +9,8 @@ import type { Environment } from '../lib/environment.ts';
 import type { Layout } from './layout.ts';
 import { apiServersOf, type Settings, writeFileAtomically } from './settings.ts';
 
-const DAY_MS = 24 * 3_600_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const CA_VALIDITY_MS = 10 * 365 * DAY_MS;
 const LEAF_VALIDITY_MS = 365 * DAY_MS;
 /** A certificate with less than this left is made anew at the next start. */
@@ -131,6 +132,18 @@ export function ensureLeaf(
     good: (certificate) => isGood(certificate, ca, request.sans ?? [], nowMs),
     make: () => issue(ca, { ...request, nowMs, validityMs: LEAF_VALIDITY_MS, random: env.random }),
   });
+}
+
+/** The authority NAME in `directory`, which must be there. */
+export async function readCa(directory: string, name: string): Promise<KeyedCertificate> {
+  const read = (file: string): Promise<string> => readFile(join(directory, file), 'utf8');
+  return { certificate: await read(`${name}.crt`), key: await read(`${name}.key`) };
+}
+
+/** A certificate that ran out an hour ago. */
+export function issueExpired(ca: KeyedCertificate, request: CertificateRequest, env: Environment): KeyedCertificate {
+  const nowMs = env.clock.now() - 2 * HOUR_MS;
+  return issue(ca, { ...request, nowMs, validityMs: HOUR_MS, random: env.random });
 }
 
 /** Every name that clients may reach the API server by. */

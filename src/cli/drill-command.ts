@@ -1,0 +1,170 @@
+// `tsukube drill`: what may be typed, and what is printed.
+import { writeFile } from 'node:fs/promises';
+import type { Host } from '../cluster/host.ts';
+import type { Layout } from '../cluster/layout.ts';
+import type { Drill } from '../drills/faults/drill.ts';
+import { impossible } from '../drills/faults/possible.ts';
+import { startRelay } from '../drills/faults/relay.ts';
+import { RELAY_USER } from '../drills/faults/scripts.ts';
+import { DRILLS } from '../drills/faults/table.ts';
+import { htmlPage } from '../drills/report/html.ts';
+import { junit } from '../drills/report/junit.ts';
+import { lineOf, table } from '../drills/report/text.ts';
+import { MEASURES, parseObjective } from '../drills/run/objective.ts';
+import type { DrillResult } from '../drills/run/result.ts';
+import { healLeftovers, lastResults, realGround, runSession } from '../drills/run/session.ts';
+import { watch } from '../drills/watchdog/watchdog.ts';
+import { durationFlag, type Invocation, stringFlag, UsageError } from './arguments.ts';
+import { columns } from './host-command.ts';
+
+type Verb = (host: Host, layout: Layout, invocation: Invocation, signal: AbortSignal) => Promise<number>;
+
+const VERBS: Readonly<Record<string, Verb>> = {
+  list: async (host, _, invocation) => {
+    const rows = await Promise.all(DRILLS.map(async (drill) => ({ drill, reason: await reasonOf(drill) })));
+    if (invocation.flags.get('json') === true) {
+      host.out(
+        `${JSON.stringify(
+          rows.map(({ drill, reason }) => ({ ...drill, impossible: reason })),
+          null,
+          2,
+        )}\n`,
+      );
+      return 0;
+    }
+    const lines = rows.map(({ drill, reason }) => [
+      drill.name,
+      drill.title,
+      reason === undefined ? drill.objective : `not possible here, because ${reason}`,
+    ]);
+    host.out(`${columns([['DRILL', 'WHAT HAPPENS', 'OBJECTIVE'], ...lines])}\n`);
+    host.out(
+      `\nObjectives bound these:\n${Object.entries(MEASURES)
+        .map(([name, what]) => `  ${name.padEnd(9)} ${what}`)
+        .join('\n')}\n`,
+    );
+    return 0;
+  },
+  run: runDrills,
+  report: async (host, layout, invocation) => {
+    const results = await lastResults(layout);
+    if (results.length === 0) throw new Error(`no drill was run on cluster "${layout.name}" yet`);
+    await write(host, invocation, results);
+    return results.every(isGood) ? 0 : 1;
+  },
+  heal: async (host, layout, _, signal) => {
+    const { env, program } = host;
+    const undone = await healLeftovers(layout, realGround({ layout, env, program }), signal);
+    host.out(undone.length === 0 ? 'There is nothing to undo.\n' : `Undone: ${undone.join(', ')}\n`);
+    return 0;
+  },
+  watchdog: async (host, layout, { words: [, pid, began] }, signal) => {
+    const { env, program } = host;
+    const say = (text: string): void => host.err(`${text}\n`);
+    const drill = { pid: Number(pid), began: began ?? '' };
+    await watch({ layout, ground: realGround({ layout, env, program }), clock: env.clock, drill, say }, signal);
+    return 0;
+  },
+  relay: async (host, _, invocation, signal) => {
+    const routes = invocation.words.slice(1).map(readRoute);
+    const delayMs = durationFlag(invocation, 'delay') ?? 0;
+    const jitterMs = durationFlag(invocation, 'jitter') ?? 0;
+    const { clock, random } = host.env;
+    await startRelay({ clock, random, delayMs, jitterMs, routes }, signal);
+    // The rules that lead into the relay leave this user's connections alone.
+    process.setgid?.(RELAY_USER);
+    process.setuid?.(RELAY_USER);
+    host.out('listening\n');
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    return 0;
+  },
+};
+
+export async function drillCommand(
+  host: Host,
+  layout: Layout,
+  invocation: Invocation,
+  signal: AbortSignal,
+): Promise<number> {
+  const verb = VERBS[invocation.words[0] ?? 'list'];
+  if (!verb) throw new UsageError('usage: tsukube drill list|run|report|heal');
+  return verb(host, layout, invocation, signal);
+}
+
+async function runDrills(host: Host, layout: Layout, invocation: Invocation, signal: AbortSignal): Promise<number> {
+  const drills = chosen(invocation);
+  const objective = stringFlag(invocation, 'objective');
+  try {
+    if (objective !== undefined) parseObjective(objective);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const before = new Map<string, DrillResult>();
+  const { env, program } = host;
+  const results = await runSession(
+    drills,
+    {
+      layout,
+      env,
+      program,
+      processId: process.pid,
+      objective,
+      keep: invocation.flags.get('keep') === true,
+      say: (text) => host.err(`  ${text}\n`),
+      onResult: (result, last) => {
+        if (last) before.set(result.drill, last);
+        host.err(`${lineOf(result)}\n`);
+      },
+    },
+    signal,
+  );
+  await write(host, invocation, results, before);
+  return results.every(isGood) ? 0 : 1;
+}
+
+/** What a machine cannot do is said, and is no failure. */
+function isGood({ outcome }: DrillResult): boolean {
+  return outcome === 'passed' || outcome === 'impossible';
+}
+
+function chosen(invocation: Invocation): readonly Drill[] {
+  const names = invocation.words.slice(1);
+  const all = invocation.flags.get('all') === true;
+  if (all === names.length > 0)
+    throw new UsageError('name the drills to run, or say --all; "tsukube drill list" lists them');
+  if (all) return DRILLS;
+  return names.map((name) => {
+    const found = DRILLS.find((drill) => drill.name === name);
+    if (!found) throw new UsageError(`there is no drill "${name}"; "tsukube drill list" lists them`);
+    return found;
+  });
+}
+
+/** The table, or JSON, to standard output; the files that were asked for besides. */
+async function write(
+  host: Host,
+  invocation: Invocation,
+  results: readonly DrillResult[],
+  before: ReadonlyMap<string, DrillResult> = new Map(),
+): Promise<void> {
+  const html = stringFlag(invocation, 'html');
+  const xml = stringFlag(invocation, 'junit');
+  if (html !== undefined) await writeFile(html, htmlPage(results, before));
+  if (xml !== undefined) await writeFile(xml, junit(results));
+  if (invocation.flags.get('json') === true) host.out(`${JSON.stringify(results, null, 2)}\n`);
+  else host.out(`${table(results, before)}\n`);
+}
+
+async function reasonOf(drill: Drill): Promise<string | undefined> {
+  for (const { fault } of drill.steps) {
+    const reason = await impossible(fault);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+function readRoute(word: string): { readonly listen: number; readonly address: string; readonly port: number } {
+  const [, listen, address, port] = /^(\d+)=([\d.]+):(\d+)$/.exec(word) ?? [];
+  if (!listen || !address || !port) throw new UsageError(`a route is PORT=ADDRESS:PORT, not "${word}"`);
+  return { listen: Number(listen), address, port: Number(port) };
+}

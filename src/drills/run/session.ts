@@ -1,0 +1,135 @@
+// What a session of drills does besides the drills: lock and watchdog, the workload, results kept for the next comparison.
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Layout } from '../../cluster/layout.ts';
+import { writeFileAtomically } from '../../cluster/settings.ts';
+import type { Environment } from '../../lib/environment.ts';
+import type { Drill } from '../faults/drill.ts';
+import { type Ground, RealGround } from '../faults/ground.ts';
+import { identify, isAlive, Journal, journalFile, readJournal, undoAll } from '../watchdog/journal.ts';
+import { startWatchdog } from '../watchdog/watchdog.ts';
+import { parseObjective } from './objective.ts';
+import { type DrillResult, NOTHING_MEASURED } from './result.ts';
+import { runDrill } from './run.ts';
+import { Stage } from './stage.ts';
+import { NAMESPACE } from './workload.ts';
+
+export interface SessionOptions {
+  readonly layout: Layout;
+  readonly env: Environment;
+  readonly program: readonly string[];
+  readonly processId: number;
+  /** In place of each drill's own. */
+  readonly objective?: string | undefined;
+  /** The workload stays for the next session. */
+  readonly keep?: boolean;
+  readonly say: (text: string) => void;
+  readonly onResult: (result: DrillResult, before: DrillResult | undefined) => Promise<void> | void;
+}
+
+/** Runs drills one after the other; one that fails does not keep the others from running. */
+export async function runSession(
+  drills: readonly Drill[],
+  options: SessionOptions,
+  signal: AbortSignal,
+): Promise<readonly DrillResult[]> {
+  const { layout, env, say } = options;
+  const stage = await Stage.open({ layout, env });
+  const ground = realGround(options, stage);
+  const owner = (await identify(options.processId))!;
+  const healed = await healLeftovers(layout, ground, signal);
+  if (healed.length > 0) say(`undone, of a drill that has died: ${healed.join(', ')}`);
+  const journal = await Journal.open(layout, owner);
+  await startWatchdog(options.program, layout, owner);
+  const results: DrillResult[] = [];
+  try {
+    say('preparing the workload');
+    await stage.prepare(signal);
+    for (const drill of drills) {
+      const bounds = parseObjective(options.objective ?? drill.objective);
+      const before = await lastResult(layout, drill.name);
+      const result = await runDrill(drill, { stage, ground, journal, bounds, say }, signal).catch((error: Error) => {
+        if (signal.aborted) throw error;
+        return failedToRun(drill, stage, error);
+      });
+      results.push(result);
+      await keepResult(layout, result);
+      await options.onResult(result, before);
+    }
+  } finally {
+    if (!options.keep) await stage.clear(new AbortController().signal).catch(() => undefined);
+    await journal.close();
+  }
+  return results;
+}
+
+/** Undoes what a drill that died, and its watchdog with it, left behind. Not while a drill runs. */
+export async function healLeftovers(layout: Layout, ground: Ground, signal: AbortSignal): Promise<readonly string[]> {
+  const text = await readJournal(journalFile(layout));
+  if (text && (await isAlive(text.owner))) {
+    throw new Error(`a drill runs on this cluster (process ${text.owner.pid})`);
+  }
+  return undoAll(layout, ground, signal);
+}
+
+export function realGround(options: Pick<SessionOptions, 'layout' | 'env' | 'program'>, stage?: Stage): RealGround {
+  const podWith = async (namespace: string, selector: string, signal: AbortSignal): Promise<string | undefined> => {
+    if (!stage || namespace !== NAMESPACE) return undefined;
+    const connection = await stage.connect();
+    try {
+      const pods = await stage.pods(connection, signal);
+      return pods.find(({ app, isReady }) => selector === `app=${app}` && isReady)?.uid;
+    } finally {
+      connection.close();
+    }
+  };
+  const { layout, env, program } = options;
+  return new RealGround({ layout, env, program, podWith });
+}
+
+function failedToRun(drill: Drill, stage: Stage, error: Error): DrillResult {
+  return {
+    drill: drill.name,
+    title: drill.title,
+    cluster: stage.layout.name,
+    profile: stage.settings.profile,
+    startedAt: stage.env.clock.now(),
+    lengthMs: 0,
+    outcome: 'aborted',
+    reason: error.message,
+    faults: [],
+    probes: [],
+    timeline: [],
+    measures: NOTHING_MEASURED,
+    verdicts: [],
+    checks: [],
+  };
+}
+
+function resultsDirectory(layout: Layout): string {
+  return join(layout.root, 'drills', 'results');
+}
+
+/** The last one of each drill is kept, and replaces the one before. */
+async function keepResult(layout: Layout, result: DrillResult): Promise<void> {
+  const directory = resultsDirectory(layout);
+  await mkdir(directory, { recursive: true });
+  await writeFileAtomically(join(directory, `${result.drill}.json`), JSON.stringify(result));
+}
+
+export async function lastResult(layout: Layout, drill: string): Promise<DrillResult | undefined> {
+  try {
+    return JSON.parse(await readFile(join(resultsDirectory(layout), `${drill}.json`), 'utf8')) as DrillResult;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The last result of every drill that was run on the cluster, in the order of their runs. */
+export async function lastResults(layout: Layout): Promise<readonly DrillResult[]> {
+  const files = await readdir(resultsDirectory(layout)).catch(() => []);
+  const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length));
+  const results = await Promise.all(names.map((name) => lastResult(layout, name)));
+  return results.filter((result) => result !== undefined).sort((a, b) => a.startedAt - b.startedAt);
+}
