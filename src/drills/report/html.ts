@@ -1,6 +1,6 @@
 // Results as one page that needs nothing else: no script, no font, no image from elsewhere. Pure.
 import type { DrillResult, Measures } from '../run/result.ts';
-import { escape } from './junit.ts';
+import { escapeXml } from './junit.ts';
 import { STYLE } from './style.ts';
 import { problemsOf, seconds } from './text.ts';
 import { timelineSvg } from './timeline.ts';
@@ -28,13 +28,13 @@ export function htmlPage(
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(title)}</title>
+<title>${escapeXml(title)}</title>
 <style>${STYLE}</style>
 </head>
 <body>
 <header>
-<h1>${escape(title)}</h1>
-<p>${escape(summary(results))} · profile ${escape(first?.profile ?? '')} · ${when}</p>
+<h1>${escapeXml(title)}</h1>
+<p>${escapeXml(summary(results))} · profile ${escapeXml(first?.profile ?? '')} · ${when}</p>
 </header>
 <main>
 ${overview(results, before)}
@@ -57,7 +57,7 @@ function overview(results: readonly DrillResult[], before: ReadonlyMap<string, D
   const head = ['drill', 'result', ...COLUMNS.map(([, title]) => title)].map((cell) => `<th>${cell}</th>`).join('');
   const rows = results.map((result) => {
     const cells = COLUMNS.map(([measure]) => cell(result, measure, before.get(result.drill)));
-    return `<tr><td><a href="#${result.drill}">${escape(result.drill)}</a></td><td>${badge(result)}</td>${cells.join('')}</tr>`;
+    return `<tr><td><a href="#${result.drill}">${escapeXml(result.drill)}</a></td><td>${badge(result)}</td>${cells.join('')}</tr>`;
   });
   return `<div class="scroll"><table class="overview"><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
 }
@@ -75,23 +75,23 @@ function badge({ outcome }: DrillResult): string {
 }
 
 function section(result: DrillResult, before: DrillResult | undefined): string {
-  const problems = problemsOf(result).map((problem) => `<li>${escape(problem)}</li>`);
+  const problems = problemsOf(result).map((problem) => `<li>${escapeXml(problem)}</li>`);
   const list = problems.length === 0 ? '' : `<ul class="problems">${problems.join('')}</ul>`;
   const body = result.faults.length === 0 ? '' : details(result, before);
   return `<section id="${result.drill}">
-<h2>${escape(result.title)} ${badge(result)}</h2>
-<p class="name">${escape(result.drill)}</p>
+<h2>${escapeXml(result.title)} ${badge(result)}</h2>
+<p class="name">${escapeXml(result.drill)}</p>
 ${list}${body}
 </section>`;
 }
 
 function details(result: DrillResult, before: DrillResult | undefined): string {
   const verdicts = result.verdicts.map(
-    ({ bound, holds }) => `<span class="bound ${holds ? 'passed' : 'failed'}">${escape(bound)}</span>`,
+    ({ bound, holds }) => `<span class="bound ${holds ? 'passed' : 'failed'}">${escapeXml(bound)}</span>`,
   );
   const checks = result.checks.map(
     ({ name, looked, problems }) =>
-      `<span class="bound ${problems.length === 0 ? 'passed' : 'failed'}">${escape(name)} <small>(${looked} looked at)</small></span>`,
+      `<span class="bound ${problems.length === 0 ? 'passed' : 'failed'}">${escapeXml(name)} <small>(${looked} looked at)</small></span>`,
   );
   const measures = COLUMNS.map(
     ([measure, title]) =>
@@ -108,8 +108,8 @@ function probes({ probes: all }: DrillResult): string {
   const head = ['clients', 'asked', 'ok', 'failed', 'asked twice', 'median', '99 %', 'worst', 'errors'];
   const rows = all.map(({ name, asked, ok, failed, retried, p50, p99, worst, errors }) => {
     const kinds = Object.entries(errors).sort(([, a], [, b]) => b - a);
-    const shown = kinds.slice(0, 4).map(([text, count]) => `${count} × ${escape(text.slice(0, 90))}`);
-    const cells = [escape(name), asked, ok, failed, retried, `${p50} ms`, `${p99} ms`, `${worst} ms`];
+    const shown = kinds.slice(0, 4).map(([text, count]) => `${count} × ${escapeXml(text.slice(0, 90))}`);
+    const cells = [escapeXml(name), asked, ok, failed, retried, `${p50} ms`, `${p99} ms`, `${worst} ms`];
     return `<tr>${cells.map((value) => `<td>${value}</td>`).join('')}<td class="errors">${shown.join('<br>')}</td></tr>`;
   });
   const table = `<table><thead><tr>${head.map((title) => `<th>${title}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
@@ -118,7 +118,8 @@ function probes({ probes: all }: DrillResult): string {
 
 function events({ timeline }: DrillResult): string {
   const rows = timeline.map(
-    ({ atMs, kind, what }) => `<tr><td>${(atMs / 1000).toFixed(1)} s</td><td>${kind}</td><td>${escape(what)}</td></tr>`,
+    ({ atMs, kind, what }) =>
+      `<tr><td>${(atMs / 1000).toFixed(1)} s</td><td>${kind}</td><td>${escapeXml(what)}</td></tr>`,
   );
   return `<details><summary>What happened (${timeline.length})</summary><div class="scroll"><table class="events"><tbody>${rows.join('')}</tbody></table></div></details>`;
 }

@@ -39,15 +39,15 @@ function testCase(result: DrillResult): string {
   if (outcome !== 'passed') {
     const problems = problemsOf(result);
     const message = text({ message: problems[0] ?? outcome });
-    lines.push(`      <${ELEMENTS[outcome]}${message}>${escape(problems.join('\n'))}</${ELEMENTS[outcome]}>`);
+    lines.push(`      <${ELEMENTS[outcome]}${message}>${escapeXml(problems.join('\n'))}</${ELEMENTS[outcome]}>`);
   }
-  lines.push(`      <system-out>${escape(said)}</system-out>`, '    </testcase>');
+  lines.push(`      <system-out>${escapeXml(said)}</system-out>`, '    </testcase>');
   return lines.join('\n');
 }
 
 function text(attributes: Readonly<Record<string, string | number>>): string {
   return Object.entries(attributes)
-    .map(([name, value]) => ` ${name}="${escape(String(value))}"`)
+    .map(([name, value]) => ` ${name}="${escapeXml(String(value))}"`)
     .join('');
 }
 
@@ -60,7 +60,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
 };
 
 /** XML allows no control characters, not even escaped. */
-export function escape(value: string): string {
+export function escapeXml(value: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
   return value.replace(/[&<>"']/g, (sign) => ENTITIES[sign]!).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '');
 }

@@ -1,7 +1,7 @@
 // The picture of one drill: time from left to right; faults as bands; a lane for each kind of question with its latency, and red
 // where it was not answered; below, who led when, and what happened to pods. Pure.
 import type { DrillResult, ProbeResult, TimelineEvent } from '../run/result.ts';
-import { escape } from './junit.ts';
+import { escapeXml } from './junit.ts';
 
 const LEFT = 130;
 const WIDTH = 860;
@@ -37,7 +37,7 @@ export function timelineSvg(result: DrillResult): string {
   const marksTop = lanesTop + result.probes.length * (LANE_HEIGHT + LANE_GAP) + 4;
   const axisTop = marksTop + marks.length * MARK_HEIGHT + 4;
   const height = axisTop + AXIS_HEIGHT;
-  return `<svg viewBox="0 0 ${LEFT + WIDTH + RIGHT} ${height}" role="img" aria-label="timeline of ${escape(result.drill)}">
+  return `<svg viewBox="0 0 ${LEFT + WIDTH + RIGHT} ${height}" role="img" aria-label="timeline of ${escapeXml(result.drill)}">
 ${bands(result, x, axisTop)}
 ${result.probes.map((probe, i) => lane(probe, lanesTop + i * (LANE_HEIGHT + LANE_GAP), x)).join('\n')}
 ${marks.map(([kind, title], i) => markRow(result, kind, { title, y: marksTop + i * MARK_HEIGHT, x })).join('\n')}
@@ -60,7 +60,7 @@ function bands({ faults, lengthMs }: DrillResult, x: Scale, bottom: number): str
       const anchor = late ? `x="${n(from - 6)}" text-anchor="end"` : `x="${n(from + 6)}"`;
       return `<rect class="shade" x="${n(from)}" y="${y}" width="${n(width)}" height="${n(bottom - y)}"/>
 <rect class="fault" x="${n(from)}" y="${y}" width="${n(width)}" height="${BAND_HEIGHT}" rx="2"/>
-<text class="band" ${anchor} y="${y + 13}">${escape(text)}</text>`;
+<text class="band" ${anchor} y="${y + 13}">${escapeXml(text)}</text>`;
     })
     .join('\n');
 }
@@ -87,7 +87,7 @@ function lane({ name, samples, goneMs }: ProbeResult, y: number, x: Scale): stri
   return `<g><rect class="lane" x="${LEFT}" y="${y}" width="${WIDTH}" height="${LANE_HEIGHT}"/>
 ${[10, 100, 1000].map((ms) => `<line class="grid" x1="${LEFT}" x2="${LEFT + WIDTH}" y1="${n(bottom - heightOf(ms))}" y2="${n(bottom - heightOf(ms))}"/>`).join('')}
 ${strokes.join('\n')}
-<text class="label" x="${LEFT - 8}" y="${y + 16}">${escape(name)}</text><text class="small" x="${LEFT - 8}" y="${y + 30}">${escape(gone.slice(3) || '1 ms to 10 s')}</text></g>`;
+<text class="label" x="${LEFT - 8}" y="${y + 16}">${escapeXml(name)}</text><text class="small" x="${LEFT - 8}" y="${y + 30}">${escapeXml(gone.slice(3) || '1 ms to 10 s')}</text></g>`;
 }
 
 function heightOf(ms: number): number {
@@ -109,8 +109,8 @@ function markRow(
       // Labels that would cover each other are left to the title.
       const fits = at > lastText && kind !== 'pod' && at + short.length * 6 < LEFT + WIDTH + RIGHT;
       if (fits) lastText = at + short.length * 6 + 12;
-      const label = fits ? `<text class="mark" x="${n(at + 6)}" y="${y + 13}">${escape(short)}</text>` : '';
-      return `<g><title>${(atMs / 1000).toFixed(1)} s: ${escape(what)}</title><circle class="${kind}" cx="${n(at)}" cy="${y + 9}" r="3.5"/>${label}</g>`;
+      const label = fits ? `<text class="mark" x="${n(at + 6)}" y="${y + 13}">${escapeXml(short)}</text>` : '';
+      return `<g><title>${(atMs / 1000).toFixed(1)} s: ${escapeXml(what)}</title><circle class="${kind}" cx="${n(at)}" cy="${y + 9}" r="3.5"/>${label}</g>`;
     });
   return `<g><line class="grid" x1="${LEFT}" x2="${LEFT + WIDTH}" y1="${y + 9}" y2="${y + 9}"/><text class="label" x="${LEFT - 8}" y="${y + 13}">${title}</text>${marks.join('')}</g>`;
 }

@@ -215,7 +215,13 @@ class DrillRun {
   async #recover(healedMs: number, observer: Observer, signal: AbortSignal) {
     const { stage } = this.#options;
     try {
-      await stage.whole(signal, RECOVER_WITHIN_MS);
+      let last = '';
+      const onWrong = (wrong: readonly string[]): void => {
+        const text = wrong.join('; ');
+        if (text !== last) observer.note('problem', `not whole yet: ${text}`);
+        last = text;
+      };
+      await stage.whole(signal, { withinMs: RECOVER_WITHIN_MS, onWrong });
     } catch (error) {
       signal.throwIfAborted();
       return { tookMs: undefined, problem: (error as Error).message };

@@ -107,7 +107,10 @@ export class Stage {
   }
 
   /** Waits until everything is as it was asked for. Throws with what is wrong when it is not within the time. */
-  async whole(signal: AbortSignal, withinMs = WHOLE_WITHIN_MS): Promise<HaStatus> {
+  async whole(
+    signal: AbortSignal,
+    { withinMs = WHOLE_WITHIN_MS, onWrong }: { withinMs?: number; onWrong?: (wrong: readonly string[]) => void } = {},
+  ): Promise<HaStatus> {
     const { clock } = this.env;
     const overMs = clock.monotonic() + withinMs;
     const connection = await this.connect();
@@ -116,6 +119,7 @@ export class Stage {
         const status = await this.status(signal);
         const wrong = [...status.problems, ...(await this.#podProblems(connection, signal))];
         if (wrong.length === 0) return status;
+        onWrong?.(wrong);
         if (clock.monotonic() > overMs) throw new Error(`the cluster is not whole: ${wrong.slice(0, 5).join('; ')}`);
         await sleep(clock, LOOK_MS, signal);
       }
