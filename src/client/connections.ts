@@ -138,7 +138,7 @@ export class Connections {
     if (serving.length >= MAX_CONNECTIONS) {
       return serving.reduce((least, one) => (one.streams < least.streams ? one : least));
     }
-    this.#opening ??= this.#connect().finally(() => {
+    this.#opening ??= this.#connectBehindBalancer().finally(() => {
       this.#opening = undefined;
     });
     try {
@@ -148,6 +148,20 @@ export class Connections {
       const other = this.#open.find((one) => one.usable);
       if (other) return other;
       throw error;
+    }
+  }
+
+  /**
+   * One address has no next one to try, but there may be several servers behind it: the balancer may have handed the
+   * connection to one that is just being killed. A connection that was taken and broke off is tried once more.
+   */
+  async #connectBehindBalancer(): Promise<Connection> {
+    try {
+      return await this.#connect();
+    } catch (error) {
+      const brokeOff = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNRESET';
+      if (!brokeOff || this.#options.servers.length > 1) throw error;
+      return this.#connect();
     }
   }
 

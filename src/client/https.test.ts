@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -113,6 +113,30 @@ describe('HTTPS connections', () => {
     assert.ok(outcome === 'ended' || outcome instanceof TransportError);
     assert.ok((await namespaces(client)).items.some((one) => one.metadata.name === 'made'));
     await servers.close();
+  });
+
+  it('one address, with several servers behind it: a connection that was taken and broke off is tried once more', async (t) => {
+    const servers = new Servers();
+    const { url } = await servers.start();
+    let taken = 0;
+    let broken = 1;
+    const balancer = createServer((socket) => {
+      if (++taken <= broken) return socket.destroy();
+      const onward = createConnection(Number(new URL(url).port), new URL(url).hostname);
+      for (const one of [socket, onward]) one.on('error', () => undefined);
+      socket.pipe(onward).pipe(socket);
+    });
+    await new Promise<void>((resolve) => balancer.listen(0, '127.0.0.1', resolve));
+    t.after(async () => {
+      await servers.close();
+      await new Promise((resolve) => balancer.close(resolve));
+    });
+    const address = `https://127.0.0.1:${(balancer.address() as AddressInfo).port}`;
+    await namespaces(servers.client({ servers: [address] }));
+    assert.equal(taken, 2);
+    broken = 4;
+    await assert.rejects(namespaces(servers.client({ servers: [address] })), TransportError);
+    assert.equal(taken, 4, 'once, not for ever');
   });
 
   it('a client certificate says who asks', async () => {
