@@ -51,12 +51,7 @@ export function applyJsonPatch<T extends object>(document: T, patch: unknown): T
 /** 422 with upstream's message; what went wrong is its cause. */
 export function unprocessable(why: string, cause?: unknown): StatusError {
   const message = 'the server rejected our request due to an error in our request';
-  return new StatusError(
-    'Invalid',
-    message,
-    { causes: [{ reason: 'UnexpectedServerResponse', message: why }] },
-    { cause },
-  );
+  return new StatusError('Invalid', message, {}, { cause: cause ?? new Error(why) });
 }
 
 /** A place in the document: a member of a container that may be changed. */
