@@ -222,6 +222,11 @@ test('a body in protobuf is understood', async () => {
   assert.deepEqual([created.status, created.json.metadata.name, created.json.data], [201, 'b', { k: 'v' }]);
 });
 
+test('component statuses are listed', async () => {
+  const { status, json } = await http2('GET', '/api/v1/componentstatuses');
+  assert.deepEqual([status, json.kind, json.items], [200, 'ComponentStatusList', []]);
+});
+
 test('bodies that are not what the path says are refused in upstream’s words', async () => {
   const refused = async (body: unknown, path = CONFIG_MAPS, method = 'POST'): Promise<string> => {
     const { status, json } = await http2(method, path, { body });
@@ -231,6 +236,13 @@ test('bodies that are not what the path says are refused in upstream’s words',
   assert.match(
     await refused({ ...configMap('x'), kind: 'Secret' }),
     /^Secret in version "v1" cannot be handled as a ConfigMap/,
+  );
+  const evicted = { apiVersion: 'policy/v1beta1', kind: 'Eviction', metadata: { name: 'none' } };
+  const eviction = await http2('POST', '/api/v1/namespaces/default/pods/none/eviction', { body: evicted });
+  assert.deepEqual(
+    [eviction.status, eviction.json.message],
+    [404, 'pods "none" not found'],
+    'what older clients drain with',
   );
   assert.match(
     await refused({ ...configMap('x'), kind: 'Nothing' }),
