@@ -8,6 +8,7 @@ import { type Clock, sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import type { Random } from '../lib/random.ts';
 import { nextTurn } from '../lib/turns.ts';
+import { StatusError } from '../machinery/status.ts';
 import type { Store } from '../store/contract.ts';
 import type { TolerationSeconds } from './admission/pod-defaults.ts';
 import { ApiServices } from './aggregation/api-services.ts';
@@ -88,6 +89,8 @@ export interface ApiServerOptions {
   /** The API server's identity towards kubelets; absent: the authority made on the spot issues one. */
   readonly kubelet?: KubeletCredentials;
   readonly limits?: InFlightLimits;
+  /** Why the kubelet of a node cannot be asked; default: every node's can. */
+  readonly nodeRefusal?: (node: Node) => string | undefined;
   /** Which addresses the proxy subresources go to; default: upstream's rule. */
   readonly isProxyable?: IsProxyable;
   /** Milliseconds that events to one watcher are apart at least, so that a busy watch costs few writes; default 0. */
@@ -195,7 +198,8 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     ...(aggregation && { otherGroups: aggregation.otherGroups }),
     connectors: connectors(options, registry, caches, { kubelet: identity.kubelet, authorizer }),
     flowControl,
-    objects: (row) => caches.for(row).size,
+    // What is only answered, never kept, costs a list nothing.
+    objects: (row) => (row.etcdPrefix === undefined ? 0 : caches.for(row).size),
     metrics: apiServerMetrics(env.metrics),
     watchPaceMs: options.watchPaceMs,
   });
@@ -472,7 +476,7 @@ function conversions({ tables, env }: ApiServerOptions, caches: CacheSet): Conve
 }
 
 function connectors(
-  { tables, env, isProxyable = isProxyableIP }: ApiServerOptions,
+  { tables, env, isProxyable = isProxyableIP, nodeRefusal = () => undefined }: ApiServerOptions,
   registry: ResourceApi,
   caches: CacheSet,
   { kubelet, authorizer }: { readonly kubelet: KubeletCredentials | undefined; readonly authorizer: Authorizer },
@@ -484,7 +488,13 @@ function connectors(
   const lookups: ServiceProxyLookups = {
     endpointSlices: cachedServices(tables, caches).endpointSlices,
     pod: (namespace, name, signal) => read('pods', namespace, name, signal) as Promise<Pod>,
-    node: (name, signal) => read('nodes', undefined, name, signal) as Promise<Node>,
+    node: async (name, signal) => {
+      const node = (await read('nodes', undefined, name, signal)) as Node;
+      const refusal = nodeRefusal(node);
+      if (refusal !== undefined)
+        throw new StatusError('ServiceUnavailable', `error trying to reach service: ${refusal}`);
+      return node;
+    },
     service: (namespace, name, signal) => read('services', namespace, name, signal) as Promise<Service>,
   };
   const agent = kubeletAgent(kubelet);

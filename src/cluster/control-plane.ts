@@ -8,6 +8,7 @@ import { makeInformers } from '../client/informers.ts';
 import { ensureDnsService } from '../dns/dns.ts';
 import { isAbort } from '../lib/abort.ts';
 import type { Environment } from '../lib/environment.ts';
+import { simulatedNodeRefusal } from '../simulated/node-stages.ts';
 import { runSimulatedNodes, type SimulatedNodes, type SimulatedNodesOptions } from '../simulated/simulated-nodes.ts';
 import type { Store } from '../store/contract.ts';
 import { CONTROLLER_MANAGER, leadControllers, leadScheduler } from './leading.ts';
@@ -62,7 +63,16 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
   if (signal.aborted) giveUp();
   signal.addEventListener('abort', giveUp, { once: true });
   const apiServer = await startApiServer(
-    { tolerationSeconds, presence, connection, ...options.apiServer, env, store, tables },
+    {
+      tolerationSeconds,
+      presence,
+      connection,
+      nodeRefusal: simulatedNodeRefusal,
+      ...options.apiServer,
+      env,
+      store,
+      tables,
+    },
     serving.signal,
   );
   const clientAs = (user: UserInfo, userAgent = userAgentOf(user)): Client =>

@@ -15,6 +15,15 @@ export interface NodeFacts {
   readonly shape: NodeShape;
 }
 
+/** What tells a simulated node from a real one. */
+const SIMULATED_NODE_ANNOTATION = 'simulated.tsukube.dev/node';
+
+/** Why nobody can ask such a node for logs or run a command there; undefined for real nodes. */
+export function simulatedNodeRefusal(node: Node): string | undefined {
+  if (node.metadata.annotations?.[SIMULATED_NODE_ANNOTATION] !== 'true') return undefined;
+  return `node ${node.metadata.name} is simulated: its pods have no containers`;
+}
+
 /** As a kubelet reports its status when nothing changes. */
 const REPORT_EVERY_MS = 300_000;
 
@@ -55,7 +64,7 @@ export function newNode({ nowMs, shape }: NodeFacts): Node {
         'kubernetes.io/hostname': shape.name,
         ...shape.labels,
       },
-      annotations: { 'node.alpha.kubernetes.io/ttl': '0', 'simulated.tsukube.dev/node': 'true' },
+      annotations: { 'node.alpha.kubernetes.io/ttl': '0', [SIMULATED_NODE_ANNOTATION]: 'true' },
     },
     spec: {},
     status: {
