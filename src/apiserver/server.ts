@@ -99,6 +99,8 @@ export interface ApiServerOptions {
   readonly connection?: Partial<ConnectionCare>;
   /** How this server lets others know that it lives; absent: it does not, and `servers` is what the kubernetes Service leads to. */
   readonly presence?: PresenceOptions;
+  /** /readyz and /livez say that the store is gone when it has not answered for this long; default: upstream's 2 s. */
+  readonly storeCheckTimeoutMs?: number;
   /** How long clients may take over a connection. */
   readonly timeouts?: ListenerTimeouts;
 }
@@ -191,7 +193,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
       tables,
       tokens,
       metrics: env.metrics,
-      health: healthChecks(store, env.clock, state),
+      health: healthChecks(store, env.clock, state, options.storeCheckTimeoutMs),
       address: () => `${host}:${state.port}`,
       ...(aggregation && { others: aggregation.others }),
     }),
@@ -284,10 +286,10 @@ interface State {
 /** A store that takes longer to answer cannot be served from. */
 const STORE_CHECK_TIMEOUT_MS = 2_000;
 
-function healthChecks(store: Store, clock: Clock, state: State): HealthChecks {
+function healthChecks(store: Store, clock: Clock, state: State, storeTimeoutMs = STORE_CHECK_TIMEOUT_MS): HealthChecks {
   const stored: HealthCheck = async (signal) => {
     const late = new AbortController();
-    const timer = clock.timer(STORE_CHECK_TIMEOUT_MS, () => late.abort(new Error('the store did not answer in time')));
+    const timer = clock.timer(storeTimeoutMs, () => late.abort(new Error('the store did not answer in time')));
     const either = AbortSignal.any([signal, late.signal]);
     try {
       await abortable(store.revision(either), either);

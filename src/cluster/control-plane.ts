@@ -56,6 +56,7 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
   const profile = PROFILES[options.profile];
   const tolerationSeconds = profile.eviction;
   const presence = { hostname: options.hostname ?? options.identity, ...profile.server };
+  const { storeCheckTimeoutMs } = profile.server;
   const connection = { ...profile.connection, goawayChance: options.goawayChance ?? 0 };
   // The server outlives its controllers and its scheduler, which give their Leases back through it.
   const serving = new AbortController();
@@ -67,6 +68,7 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
       tolerationSeconds,
       presence,
       connection,
+      storeCheckTimeoutMs,
       nodeRefusal: simulatedNodeRefusal,
       ...options.apiServer,
       env,

@@ -34,6 +34,7 @@ describe('timing profiles', () => {
       assert.ok(server.masterRenewMs < server.masterLeaseSeconds * 1000);
       assert.ok(server.identityRenewMs * 2 < server.identityLeaseDurationSeconds * 1000);
       assert.ok(etcd.electionMs >= 5 * etcd.heartbeatMs, 'etcd refuses less');
+      assert.ok(server.storeCheckTimeoutMs < haproxy.checkTimeoutMs, 'an election of etcd ends no connection');
       assert.ok(haproxy.fastCheckIntervalMs <= haproxy.checkIntervalMs);
       assert.ok(connection.pingTimeoutMs > 0 && server.goawayChance <= 0.02, 'kube-apiserver refuses more');
     });

@@ -66,6 +66,8 @@ export interface Profile {
     readonly shutdownDelayMs: number;
     /** And requests under way get this long to end. */
     readonly shutdownGraceMs: number;
+    /** /readyz says that etcd is gone when it has not answered for this long: before HAProxy's check gives up. */
+    readonly storeCheckTimeoutMs: number;
     /** With several servers: the share of HTTP/2 requests after which the client is asked to connect anew (--goaway-chance). */
     readonly goawayChance: number;
   };
@@ -137,6 +139,7 @@ const DEFAULT_PROFILE: Profile = {
     masterRenewMs: 10_000,
     shutdownDelayMs: 5_000,
     shutdownGraceMs: 60_000,
+    storeCheckTimeoutMs: 2_000,
     goawayChance: 0.001,
   },
   etcd: {
@@ -155,7 +158,7 @@ const DEFAULT_PROFILE: Profile = {
     fall: 3,
     rise: 2,
     connectTimeoutMs: 5_000,
-    checkTimeoutMs: 2_000,
+    checkTimeoutMs: 3_000,
     unacknowledgedMs: 5_000,
   },
   keepalived: { advertisementMs: 1_000, checkIntervalMs: 2_000, fall: 2, rise: 2 },
@@ -199,6 +202,7 @@ const FAST_PROFILE: Profile = {
     masterRenewMs: 500,
     shutdownDelayMs: 1_000,
     shutdownGraceMs: 5_000,
+    storeCheckTimeoutMs: 150,
     goawayChance: 0.01,
   },
   etcd: {

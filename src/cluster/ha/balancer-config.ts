@@ -17,12 +17,13 @@ export const LIVE_PATH = '/livez?exclude=etcd';
 const LIVE_CHECK_FACTOR = 5;
 
 /**
- * Connections go to the server with fewer of two that are drawn: "leastconn" would let a refused connection wait for the time
- * that connecting may take before it goes to the next server, this goes at once. A server that is ready is preferred; when none is (etcd has no quorum),
- * those that live answer what can be read from their caches. A connection that is refused goes to the next server, and has
- * the first checked in quick succession; failed checks take it out and end its connections. (If the refusal itself took it
- * out, that would end the very connection that is on its way to the next.) What a host that vanished does not acknowledge
- * ends its connection before the checks do.
+ * A connection goes to the server with fewer of two that are drawn ("leastconn" would have a refused one wait before it goes to
+ * the next server). A server that is ready is preferred; when none is (etcd has no quorum), those that live answer what can be
+ * read from their caches. One that says itself that it is not ready gets no new connections and keeps those that it has:
+ * requests outlast an election of etcd. A connection that is refused goes to the next server, and has the first checked in quick
+ * succession; checks without an answer take it out and end its connections. (If the refusal itself took it out, that would end
+ * the very connection that is on its way to the next.) What a host that vanished does not acknowledge ends its connection
+ * before the checks do.
  */
 export function haproxyConfig({ servers, caFile, timings, user }: HaproxyOptions): string {
   const { checkIntervalMs, fastCheckIntervalMs, fall, rise } = timings;
@@ -32,7 +33,7 @@ export function haproxyConfig({ servers, caFile, timings, user }: HaproxyOptions
 backend ${name}
   balance random(2)
   option httpchk GET ${path}
-  http-check expect status 200
+  http-check expect status 200 error-status L7OKC
   option redispatch 1
   retries 3
   default-server check check-ssl ca-file ${caFile} verify required ${checked} tcp-ut ${timings.unacknowledgedMs}ms on-marked-down shutdown-sessions

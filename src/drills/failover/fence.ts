@@ -9,7 +9,7 @@ const NAME = 'fence';
 const MANY = 30;
 const FEW = 5;
 const PATH = `/apis/apps/v1/namespaces/${NAMESPACE}/replicasets`;
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 2_000;
 const LOOK_MS = 2;
 /** How long after it goes on writes of the old leader are looked for. */
 const LATE_MS = 3_000;
@@ -48,7 +48,7 @@ export class Fence {
         },
       },
     };
-    const { code, text } = await connection.ask({ method: 'POST', path: PATH, body, timeoutMs: TIMEOUT_MS }, signal);
+    const { code, text } = await connection.insist({ method: 'POST', path: PATH, body, timeoutMs: TIMEOUT_MS }, signal);
     if (code !== 201) throw new Error(`cannot make ReplicaSet ${NAME}: ${code} ${text}`);
     const { resourceVersion } = (JSON.parse(text) as { metadata: { resourceVersion: string } }).metadata;
     const path = `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=app%3D${NAME}`;
@@ -71,10 +71,10 @@ export class Fence {
     try {
       const path = `${PATH}/${NAME}`;
       for (let done = false; !done; ) {
-        const get = await connection.ask({ method: 'GET', path, timeoutMs: TIMEOUT_MS }, signal);
+        const get = await connection.insist({ method: 'GET', path, timeoutMs: TIMEOUT_MS }, signal);
         const object = JSON.parse(get.text) as { spec: object };
         const body = { ...object, spec: { ...object.spec, replicas: FEW } };
-        done = (await connection.ask({ method: 'PUT', path, body, timeoutMs: TIMEOUT_MS }, signal)).code === 200;
+        done = (await connection.insist({ method: 'PUT', path, body, timeoutMs: TIMEOUT_MS }, signal)).code === 200;
       }
       while (this.#left() !== FEW) await sleep(this.#stage.env.clock, 20, signal);
     } finally {
@@ -97,7 +97,7 @@ export class Fence {
     const connection = await this.#stage.connect();
     try {
       const path = `${PATH}/${NAME}?propagationPolicy=Background`;
-      await connection.ask({ method: 'DELETE', path, timeoutMs: TIMEOUT_MS }, signal);
+      await connection.insist({ method: 'DELETE', path, timeoutMs: TIMEOUT_MS }, signal);
     } finally {
       connection.close();
     }

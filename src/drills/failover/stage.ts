@@ -79,14 +79,14 @@ export class Stage {
     const connection = await this.connect();
     try {
       const post = async (path: string, body: object): Promise<void> => {
-        const answer = await connection.ask({ method: 'POST', path, body, timeoutMs: PREPARE_TIMEOUT_MS }, signal);
+        const answer = await connection.insist({ method: 'POST', path, body, timeoutMs: PREPARE_TIMEOUT_MS }, signal);
         if (answer.code !== 201 && answer.code !== 409) throw new Error(`POST ${path}: ${answer.code} ${answer.text}`);
       };
       await post('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } });
       await post(`/apis/apps/v1/namespaces/${NAMESPACE}/deployments`, deployment(this.image));
       await post(`/api/v1/namespaces/${NAMESPACE}/services`, service());
       const path = `/api/v1/namespaces/${NAMESPACE}/services/${SERVICE}`;
-      const { text } = await connection.ask({ method: 'GET', path, timeoutMs: PREPARE_TIMEOUT_MS }, signal);
+      const { text } = await connection.insist({ method: 'GET', path, timeoutMs: PREPARE_TIMEOUT_MS }, signal);
       const { spec } = JSON.parse(text) as {
         readonly spec: { readonly ports: readonly { readonly nodePort: number }[] };
       };

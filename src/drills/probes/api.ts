@@ -90,12 +90,17 @@ export class ApiProbe {
         metadata: { name, labels: { drill: prefix } },
         data: { value: 'initial' },
       };
-      const { code, text } = await connection.ask(
+      const { code, text } = await connection.insist(
         { method: 'POST', path, body, timeoutMs: PREPARE_TIMEOUT_MS },
         signal,
       );
-      if (code !== 201) throw new Error(`cannot make ConfigMap ${name}: ${code} ${text}`);
-      const { resourceVersion } = (JSON.parse(text) as ConfigMap).metadata;
+      // Made by a question whose answer was lost.
+      const made =
+        code === 409
+          ? await connection.insist({ method: 'GET', path: `${path}/${name}`, timeoutMs: PREPARE_TIMEOUT_MS }, signal)
+          : { code, text };
+      if (made.code !== 201 && made.code !== 200) throw new Error(`cannot make ConfigMap ${name}: ${code} ${text}`);
+      const { resourceVersion } = (JSON.parse(made.text) as ConfigMap).metadata;
       const known = { value: 'initial', resourceVersion };
       keys.push({ name, initial: 'initial', operations: [], replaced: new Map(), acknowledged: [], known });
     }
@@ -140,7 +145,7 @@ export class ApiProbe {
   async remove(signal: AbortSignal): Promise<void> {
     const { connection, namespace, prefix } = this.#options;
     const path = `/api/v1/namespaces/${namespace}/configmaps?labelSelector=drill%3D${prefix}`;
-    await connection.ask({ method: 'DELETE', path, timeoutMs: PREPARE_TIMEOUT_MS }, signal);
+    await connection.insist({ method: 'DELETE', path, timeoutMs: PREPARE_TIMEOUT_MS }, signal);
   }
 
   async #swap(key: Key, value: string, signal: AbortSignal) {

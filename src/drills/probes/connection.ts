@@ -3,7 +3,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { Access } from '../../client/kubeconfig.ts';
-import type { Clock } from '../../lib/clock.ts';
+import { type Clock, sleep } from '../../lib/clock.ts';
 
 export interface Answer {
   readonly code: number;
@@ -34,6 +34,8 @@ export class NotSent extends Error {}
 
 /** What is read here are single small objects and lists of some dozens. */
 const MAX_ANSWER_BYTES = 16 << 20;
+const INSIST_MS = 20_000;
+const INSIST_APART_MS = 50;
 
 interface Session {
   readonly http2: ClientHttp2Session;
@@ -119,6 +121,23 @@ export class Connection {
         end(() => reject(refused ? new NotSent('the stream was refused') : new NoAnswer(text)));
       });
     });
+  }
+
+  /** Asks until something other than a failure of the server is answered: for what a drill needs, not for what it measures. */
+  async insist(question: Question, signal: AbortSignal): Promise<Answer> {
+    const { clock } = this.#options;
+    const overMs = clock.monotonic() + INSIST_MS;
+    for (;;) {
+      const asked = this.connects;
+      const answer = await this.ask(question, signal).catch((error: Error) => error);
+      if (!(answer instanceof Error) && answer.code < 500 && answer.code !== 429) return answer;
+      if (clock.monotonic() > overMs || signal.aborted) {
+        if (answer instanceof Error) throw answer;
+        throw new Error(`${question.method} ${question.path}: ${answer.code} ${answer.text}`);
+      }
+      this.renew(asked);
+      await sleep(clock, INSIST_APART_MS, signal);
+    }
   }
 
   /** The lines of an answer as they come, until the server ends it, the connection fails or the signal aborts. */

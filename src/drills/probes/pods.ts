@@ -67,7 +67,7 @@ export async function scheduled(of: PodsProbe, name: string, image: string, sign
 
 export async function removePod(of: PodsProbe, name: string, signal: AbortSignal): Promise<void> {
   const path = `/api/v1/namespaces/${of.namespace}/pods/${name}?gracePeriodSeconds=0`;
-  await of.connection.ask({ method: 'DELETE', path, timeoutMs: 5_000 }, signal);
+  await of.connection.insist({ method: 'DELETE', path, timeoutMs: ASK_TIMEOUT_MS }, signal);
 }
 
 /** Until so many pods with a label are ready on other nodes than the lost one. */
@@ -114,7 +114,7 @@ export async function nodesOf(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, string>> {
   const path = `/api/v1/namespaces/${of.namespace}/pods?labelSelector=${encodeURIComponent(selector)}`;
-  const { code, text } = await of.connection.ask({ method: 'GET', path, timeoutMs: 5_000 }, signal);
+  const { code, text } = await of.connection.insist({ method: 'GET', path, timeoutMs: ASK_TIMEOUT_MS }, signal);
   if (code !== 200) throw new Error(`pods cannot be listed: ${code} ${text}`);
   const { items } = JSON.parse(text) as { readonly items: readonly Pod[] };
   return new Map(

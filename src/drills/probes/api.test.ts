@@ -1,0 +1,163 @@
+// The clients of drills against a whole API server: what they note is what happened.
+import assert from 'node:assert/strict';
+import { createServer, type Socket, connect as tcp } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { accessFrom, parseKubeconfig } from '../../client/kubeconfig.ts';
+import { startEmbeddedCluster } from '../../cluster/embedded-cluster.ts';
+import type { EmbeddedCluster } from '../../cluster/embedded-contract.ts';
+import { until } from '../../lib/test-until.ts';
+import { realClock, realEnvironment } from '../../platform/environment.ts';
+import { checkHistories, checkWatch } from '../checkers/history.ts';
+import { ApiProbe } from './api.ts';
+import { Connection, NoAnswer, NotSent } from './connection.ts';
+import { WatchProbe } from './watch.ts';
+
+const { signal } = new AbortController();
+const PATH = '/api/v1/namespaces/default/configmaps';
+
+let cluster: EmbeddedCluster;
+/** Between the clients and the server: cuts connections, or lets nothing through. */
+const sockets = new Set<Socket>();
+let silent = false;
+const relay = createServer((client) => {
+  const server = tcp(Number(new URL(cluster.url).port), '127.0.0.1');
+  for (const [from, to] of [
+    [client, server],
+    [server, client],
+  ] as const) {
+    sockets.add(from);
+    from.on('error', () => undefined);
+    from.on('close', () => to.destroy());
+    from.on('data', (data) => silent || to.write(data));
+  }
+});
+const cut = (): void => {
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
+};
+
+before(async () => {
+  cluster = await startEmbeddedCluster(realEnvironment('silent'), { namespace: 'default' });
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+});
+after(async () => {
+  cut();
+  relay.close();
+  await cluster.dispose();
+});
+
+async function connection(pingMs?: number): Promise<Connection> {
+  const access = await accessFrom(parseKubeconfig(cluster.kubeconfig));
+  const servers = [`https://127.0.0.1:${(relay.address() as { port: number }).port}`];
+  const options = { access: { ...access, servers }, clock: realClock, connectTimeoutMs: 2_000 };
+  return new Connection({ ...options, ...(pingMs !== undefined && { pingMs }) });
+}
+
+describe('a client of drills', () => {
+  it('writes, reads and watches through cuts, and its history holds', async (t) => {
+    const [main, watching] = [await connection(), await connection(200)];
+    t.after(() => {
+      main.close();
+      watching.close();
+    });
+    const options = {
+      connection: main,
+      clock: realClock,
+      namespace: 'default',
+      prefix: 'cut',
+      keys: 3,
+      timeoutMs: 5_000,
+    };
+    const probe = await ApiProbe.start(options, signal);
+    const stop = new AbortController();
+    const path = `${PATH}?labelSelector=drill%3Dcut`;
+    const watch = new WatchProbe({
+      connection: watching,
+      clock: realClock,
+      path,
+      resourceVersion: probe.resourceVersion,
+    });
+    const watched = watch.run(stop.signal);
+    for (let i = 0; i < 60; i++) {
+      const both = Promise.all([probe.write(i, signal), probe.read(i, signal)]);
+      if (i % 10 === 5) cut();
+      for (const { outcome } of await both) assert.ok(i % 10 === 5 || outcome === 'ok', `question ${i}: ${outcome}`);
+    }
+    await probe.readAll(signal);
+    const histories = probe.histories();
+    const acknowledged = [...histories.values()].flatMap((one) => one.acknowledged);
+    assert.ok(acknowledged.length >= 50, `${acknowledged.length} writes were acknowledged`);
+    const newest = Math.max(...acknowledged.map((one) => Number(one.resourceVersion)));
+    await watch.reached(String(newest), 20_000, signal);
+    stop.abort();
+    await watched;
+    assert.deepEqual(checkHistories(histories), []);
+    assert.deepEqual(checkWatch(histories, watch.events, probe.resourceVersion), []);
+    assert.ok(main.connects > 1 && watch.resumed > 0 && watch.tooOld === 0);
+    await probe.remove(signal);
+    const { items } = await cluster.client
+      .resource('configmaps')
+      .list({ namespace: 'default', labelSelector: 'drill=cut' });
+    assert.deepEqual(items, []);
+  });
+
+  it('finds out by a conflict that another wrote, and goes on from there', async (t) => {
+    const main = await connection();
+    t.after(() => main.close());
+    const options = {
+      connection: main,
+      clock: realClock,
+      namespace: 'default',
+      prefix: 'other',
+      keys: 1,
+      timeoutMs: 5_000,
+    };
+    const probe = await ApiProbe.start(options, signal);
+    const configmaps = cluster.client.resource('configmaps');
+    const ref = { namespace: 'default', name: 'other-0' };
+    await configmaps.patch(ref, { type: 'merge', body: { data: { value: 'foreign' } } });
+    assert.deepEqual(await probe.write(0, signal), { outcome: 'ok', value: '0.1', retries: 0, isUnknown: false });
+    // Nobody of the history wrote it: so the checker sees foreign writes, and lost ones all the more.
+    assert.match(checkHistories(probe.histories()).join(), /not linearizable/);
+    await probe.remove(signal);
+  });
+
+  it('gives up what is not answered, does not know what became of it, and leaves the connection', async (t) => {
+    const main = await connection();
+    t.after(() => {
+      silent = false;
+      main.close();
+    });
+    const question = { method: 'GET', path: PATH, timeoutMs: 300 };
+    assert.equal((await main.ask({ ...question, timeoutMs: 5_000 }, signal)).code, 200);
+    assert.deepEqual(main.servedBy.includes('kubernetes'), true);
+    silent = true;
+    await assert.rejects(main.ask(question, signal), NoAnswer);
+    silent = false;
+    assert.equal((await main.ask({ ...question, timeoutMs: 5_000 }, signal)).code, 200);
+    assert.equal(main.connects, 2);
+  });
+
+  it('knows that nothing was sent where there is no server', async () => {
+    const access = { ...(await accessFrom(parseKubeconfig(cluster.kubeconfig))), servers: ['https://127.0.0.1:1'] };
+    const nowhere = new Connection({ access, clock: realClock, connectTimeoutMs: 2_000 });
+    await assert.rejects(nowhere.ask({ method: 'GET', path: '/', timeoutMs: 2_000 }, signal), NotSent);
+  });
+
+  it('notices by pings that its connection is silent', async (t) => {
+    const watching = await connection(100);
+    t.after(() => {
+      silent = false;
+      watching.close();
+    });
+    const stop = new AbortController();
+    const watch = new WatchProbe({ connection: watching, clock: realClock, path: PATH, resourceVersion: '0' });
+    const watched = watch.run(stop.signal);
+    await until('the watch is there', () => watch.events.length > 0);
+    silent = true;
+    await until('it goes on elsewhere', () => watch.resumed > 0);
+    silent = false;
+    stop.abort();
+    await watched;
+  });
+});
