@@ -81,6 +81,8 @@ export interface ResourceCache {
   /** How many objects it holds. */
   readonly size: number;
   get(namespace: string | undefined, name: string): CachedObject | undefined;
+  /** By store key. */
+  at(key: string): CachedObject | undefined;
   /** In key order; `after` is a store key (exclusive). */
   list(
     filter: Filter,

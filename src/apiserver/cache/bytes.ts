@@ -35,6 +35,27 @@ export function withoutRevision(bytes: Buffer, revision: Revision): Buffer {
   return stored;
 }
 
+/** How long the bytes are without the revision that withRevision put into them, when there is other metadata beside it. */
+export function storedLength(bytes: Buffer, revision: Revision): number {
+  return bytes.length - memberLength(revision);
+}
+
+/** `"resourceVersion":"N",` */
+function memberLength(revision: Revision): number {
+  return '"resourceVersion":"",'.length + String(revision).length;
+}
+
+/** Whether the bytes are those of withRevision(stored, revision). */
+export function isAsStored(bytes: Buffer, revision: Revision, stored: Buffer): boolean {
+  if (storedLength(bytes, revision) !== stored.length) return false;
+  const at = bytes.indexOf(METADATA) + METADATA.length;
+  // What is written changes after its metadata begins, if anywhere: the longer part is looked at first.
+  return (
+    bytes.compare(stored, at, stored.length, at + memberLength(revision), bytes.length) === 0 &&
+    bytes.compare(stored, 0, at, 0, at) === 0
+  );
+}
+
 /** One line of a JSON watch stream. */
 export function frameOf(type: string, object: Buffer): Buffer {
   const start = `{"type":"${type}","object":`;

@@ -59,7 +59,11 @@ export class StoredResourceCache implements ResourceCache {
   }
 
   get(namespace: string | undefined, name: string): CachedObject | undefined {
-    return this.#entries.get(this.#keyOf(namespace, name))?.object;
+    return this.at(this.#keyOf(namespace, name));
+  }
+
+  at(key: string): CachedObject | undefined {
+    return this.#entries.get(key)?.object;
   }
 
   /** With selectors, or a name without its namespace, `remaining` says only whether more follow: 1 or 0. */

@@ -9,7 +9,7 @@ import { storedObject } from '../cache/cached-object.ts';
 import type { CachedObject, RequestContext } from '../contract.ts';
 import { storeError } from '../store-error.ts';
 import { strategyOf } from '../strategies/strategies.ts';
-import type { Core } from './context.ts';
+import { type Core, cacheOf } from './context.ts';
 
 /** How a write of one object ended: what is stored now, or what was there instead. */
 export type Committed =
@@ -44,7 +44,13 @@ export async function putObject(
   const { ttlSeconds } = strategyOf(write.row);
   const outcome = await attempt(core, ctx, write, value, ttlSeconds);
   if (outcome.kind !== 'committed') return outcome;
-  return { kind: 'committed', object: storedObject({ key: write.key, value, revision: outcome.revision }) };
+  return { kind: 'committed', object: committedObject(core, write, value, outcome.revision) };
+}
+
+/** The cache has mostly seen the write before its writer has: one object serves both. */
+function committedObject(core: Core, { row, key }: ObjectWrite, value: Buffer, revision: Revision): CachedObject {
+  const cached = cacheOf(core, row).at(key);
+  return cached?.revision === revision ? cached : storedObject({ key, value, revision });
 }
 
 /** Deletes; `last` is the object as it was, which the answer shows. */
