@@ -13,6 +13,7 @@ import { sleep } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { realClock, realRandom } from '../../src/platform/environment.ts';
 import { openMemoryStore } from '../../src/store/memory.ts';
+import { Stretches } from './stretches.ts';
 
 const PODS = 5000;
 const CONNECTIONS = 16;
@@ -98,6 +99,7 @@ async function measure(name: string, seconds: number): Promise<void> {
   const load = path === '' ? undefined : startLoad(server, path, headers);
   if (load) await load.ready;
   const delays = monitorEventLoopDelay({ resolution: 1 });
+  const stretches = new Stretches();
   const end = realClock.monotonic() + seconds * 1000;
   const renewals: number[] = [];
   const probes: number[] = [];
@@ -105,6 +107,7 @@ async function measure(name: string, seconds: number): Promise<void> {
   const changes = changing ? change(end, put) : undefined;
   await Promise.all([renew(server, end, renewals), probe(server, end, probes)]);
   delays.disable();
+  const longest = stretches.stop(4).map((one) => `${one.cpuMs.toFixed(1)} (${one.collectingMs.toFixed(1)})`);
   await changes;
   const lists = load ? await load.stop() : 0;
   await server.close();
@@ -113,6 +116,7 @@ async function measure(name: string, seconds: number): Promise<void> {
   const row = [
     name.padEnd(26),
     `loop p99 ${ms(delays.percentile(99))} max ${ms(delays.max)}`,
+    `CPU ms at a time (collecting) ${longest.join(', ')}`,
     `lease p50 ${at(renewals, 0.5)} p99 ${at(renewals, 0.99)} max ${at(renewals, 1)}`,
     `probe p50 ${at(probes, 0.5)} p99 ${at(probes, 0.99)} max ${at(probes, 1)}`,
     `${(lists / seconds).toFixed(1)} answers/s, ${Math.round(process.memoryUsage().rss / 1048576)} MB`,
