@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { withoutRevision, withRevision } from './bytes.ts';
+import { isAsStored, storedLength, withoutRevision, withRevision } from './bytes.ts';
 import { PlacedObject, storedObject, watchFrame } from './cached-object.ts';
 
 const POD = '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"ns","labels":{"x":"y"}},"spec":{}}';
@@ -27,6 +27,17 @@ test('without the revision the bytes are as they were stored', () => {
     assert.equal(withoutRevision(withRevision(Buffer.from(stored), 1234), 1234).toString(), stored);
   }
   assert.throws(() => withoutRevision(withRevision(Buffer.from(POD), 1234), 123), /another revision/);
+});
+
+test('bytes with their revision are told from others without making a copy', () => {
+  const bytes = withRevision(Buffer.from(POD), 1234);
+  const is = (text: string): boolean => isAsStored(bytes, 1234, Buffer.from(text));
+  assert.equal(storedLength(bytes, 1234), POD.length);
+  assert.equal(is(POD), true);
+  assert.equal(is(POD.replace('"a"', '"b"')), false, 'behind the revision');
+  assert.equal(is(POD.replace('Pod', 'Pox')), false, 'before the revision');
+  assert.equal(is(`${POD} `), false);
+  assert.equal(isAsStored(bytes, 123, Buffer.from(POD)), false, 'of another revision');
 });
 
 test('an object as of another revision differs in that alone, whether it was read before or not', () => {

@@ -127,6 +127,7 @@ async function pageAt(
   at: { readonly revision: Revision; readonly after: string | undefined },
   onTooOld: () => never,
 ): Promise<Page> {
+  const cache = cacheOf(core, query.row);
   const items: CachedObject[] = [];
   let after = at.after;
   // Everything below the prefix is in the namespace.
@@ -144,7 +145,9 @@ async function pageAt(
       for (const [i, stored] of found.items.entries()) {
         if (i % READ_PER_SLICE === 0) await turns.next();
         after = stored.key;
-        const object = storedObject(stored);
+        // Most objects are as they were: what the cache has made of them need not be made again.
+        const cached = cache.at(stored.key);
+        const object = cached?.revision === stored.revision ? cached : storedObject(stored);
         if (narrowed && !matchesFilter(query.filter, query.row, object.object)) continue;
         items.push(object);
         if (items.length !== query.limit) continue;
