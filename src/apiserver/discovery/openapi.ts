@@ -73,24 +73,42 @@ export function createOpenApi(
       return { paths: Object.fromEntries([...paths, ...further]) };
     },
     hashOf: (path) => current().versions.get(path)?.hash,
-    async document(path) {
-      const entry = current().versions.get(path);
-      if (!entry) return undefined;
-      entry.body ??= version3(entry.served);
-      return { hash: entry.hash, body: await entry.body };
-    },
+    document: (path) =>
+      ofOneState(current, async ({ versions }) => {
+        const entry = versions.get(path);
+        if (!entry) return undefined;
+        entry.body ??= version3(entry.served);
+        return { hash: entry.hash, body: await entry.body };
+      }),
     version2Hash: () => current().hash,
-    async version2() {
-      const state = current();
-      state.version2 ??= version2().then((document) => ({ plain: Buffer.from(JSON.stringify(document)) }));
-      return { hash: state.hash, body: await state.version2 };
-    },
-    async version2Protobuf() {
-      const state = current();
-      state.protobuf ??= version2().then(async (document) => ({ plain: await openApi2AsProtobuf(document) }));
-      return { hash: state.hash, body: await state.protobuf };
-    },
+    version2: () =>
+      ofOneState(current, async (state) => {
+        state.version2 ??= version2().then((document) => ({ plain: Buffer.from(JSON.stringify(document)) }));
+        return { hash: state.hash, body: await state.version2 };
+      }),
+    version2Protobuf: () =>
+      ofOneState(current, async (state) => {
+        state.protobuf ??= version2().then(async (document) => ({ plain: await openApi2AsProtobuf(document) }));
+        return { hash: state.hash, body: await state.protobuf };
+      }),
   };
+}
+
+/** Times that a document is begun anew while definitions come and go faster than it can be made. */
+const MAX_TRIES = 20;
+
+/** Documents take several turns: one that resources changed under, or that failed for it, is made again. */
+async function ofOneState<T>(current: () => State, make: (state: State) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const state = current();
+    const made = await make(state).then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    );
+    if (current() !== state && tries < MAX_TRIES) continue;
+    if ('error' in made) throw made.error;
+    return made.value;
+  }
 }
 
 function stateOf(tables: Tables, gitVersion: string): State {
