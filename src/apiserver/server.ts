@@ -47,7 +47,7 @@ import { DEFAULT_SERVICE_NETWORK } from './registry/context.ts';
 import { createRegistry, type ServiceNetwork } from './registry/registry.ts';
 import type { ConvertByWebhook } from './registry/shown.ts';
 import { fieldsOf } from './strategies/strategies.ts';
-import { type ResolveService, webhookCaller } from './webhooks/client.ts';
+import { type CallWebhook, type ResolveService, webhookCaller } from './webhooks/client.ts';
 
 export interface ApiServerOptions {
   readonly store: Store;
@@ -160,6 +160,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     ...(anonymous !== undefined && { anonymous }),
     ...(staticTokens && { staticTokens }),
   });
+  const callWebhook = webhookCaller(serviceResolver(cachedServices(tables, caches), env.random), env.clock);
   const registry = createRegistry({
     tables,
     store,
@@ -168,7 +169,8 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     reviews: createReviews(authorizer, authenticator),
     tokens,
     rbac: authorizer,
-    convertByWebhook: conversions(options, caches),
+    convertByWebhook: conversions(options, caches, callWebhook),
+    callWebhook,
     ...(options.network && { network: options.network }),
     ...(options.tolerationSeconds && { tolerationSeconds: options.tolerationSeconds }),
   });
@@ -198,6 +200,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
       ...(aggregation && { others: aggregation.others }),
     }),
     ...(aggregation && { otherGroups: aggregation.otherGroups }),
+    mayConnect: registry.connect,
     connectors: connectors(options, registry, caches, { kubelet: identity.kubelet, authorizer }),
     flowControl,
     // What is only answered, never kept, costs a list nothing.
@@ -469,8 +472,7 @@ function serviceResolver(services: ReturnType<typeof cachedServices>, random: Ra
   };
 }
 
-function conversions({ tables, env }: ApiServerOptions, caches: CacheSet): ConvertByWebhook {
-  const call = webhookCaller(serviceResolver(cachedServices(tables, caches), env.random), env.clock);
+function conversions({ tables, env }: ApiServerOptions, caches: CacheSet, call: CallWebhook): ConvertByWebhook {
   const definitions = tables.resource('apiextensions.k8s.io', 'v1', 'customresourcedefinitions');
   const definition = (name: string): CustomResourceDefinition | undefined =>
     definitions && (caches.for(definitions).get(undefined, name)?.object as CustomResourceDefinition | undefined);

@@ -4,7 +4,8 @@ import { groupResource, type Resource } from '../../api/tables.ts';
 import type { RequestContext } from '../contract.ts';
 import { change } from '../registry/change.ts';
 import { builtIn, type Core, cacheOf } from '../registry/context.ts';
-import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld } from './plugin.ts';
+import { rewritten } from '../registry/rewritten.ts';
+import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld, AdmitAgain } from './plugin.ts';
 
 export async function admit(
   core: Core,
@@ -14,11 +15,25 @@ export async function admit(
 ): Promise<void> {
   const { changing } = pluginsFor(core.admission, request);
   if (changing.length === 0) return;
-  const world = worldOf(core, ctx);
+  const world = worldOf(core, ctx, request);
+  const again = new Map<AdmissionPlugin, AdmitAgain>();
   for (const plugin of changing) {
-    const done = plugin.admit!(world, request, object);
-    if (done) await done;
+    const done = admitBy(plugin, world, request, object);
+    const wants = done && (await done);
+    if (wants) again.set(plugin, wants);
   }
+  if (again.size === 0) return;
+  for (const plugin of changing) await (again.get(plugin)?.() ?? admitBy(plugin, world, request, object));
+}
+
+/** Waits only for plugins that do. */
+function admitBy(
+  plugin: AdmissionPlugin,
+  world: AdmissionWorld,
+  request: AdmissionRequest,
+  object: Draft<KubeObject>,
+): Promise<AdmitAgain | undefined> | undefined {
+  return (plugin.admit!(world, request, object) as Promise<AdmitAgain | undefined> | undefined) ?? undefined;
 }
 
 export async function reviewAdmission(
@@ -29,7 +44,7 @@ export async function reviewAdmission(
 ): Promise<void> {
   const { judging } = pluginsFor(core.admission, request);
   if (judging.length === 0) return;
-  const world = worldOf(core, ctx);
+  const world = worldOf(core, ctx, request);
   for (const plugin of judging) {
     const done = plugin.validate!(world, request, object);
     if (done) await done;
@@ -66,19 +81,23 @@ function pluginsFor(all: Plugins, request: AdmissionRequest): Concerned {
 function concerns(plugin: AdmissionPlugin, { operation, target, row }: AdmissionRequest): boolean {
   if (!plugin.operations.includes(operation)) return false;
   const { subresource } = target;
+  if (plugin.resources === 'all') return true;
   if (!plugin.resources) return subresource === undefined;
   const name = groupResource(row);
   const path = subresource === undefined ? name : `${name}/${subresource}`;
   return plugin.resources.includes(path) || (subresource !== undefined && plugin.resources.includes(`${name}/*`));
 }
 
-function worldOf(core: Core, ctx: RequestContext): AdmissionWorld {
+function worldOf(core: Core, ctx: RequestContext, { row }: AdmissionRequest): AdmissionWorld {
   const cached: AdmissionWorld['get'] = (group, resource, namespace, name) =>
     cacheOf(core, builtIn(core, group, resource)).get(namespace, name)?.object;
   return {
     ctx,
     env: core.env,
     rbac: core.rbac,
+    tables: core.tables,
+    callWebhook: core.callWebhook,
+    inVersion: (object, as, from = row) => rewritten(core, ctx, object, { from, as }),
     get: cached,
     async present(...at) {
       await core.caches.consistent(ctx.signal);

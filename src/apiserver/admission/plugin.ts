@@ -1,10 +1,11 @@
 // Admission: what is done to, and demanded of, objects beyond what their kind says. A plugin is a row of data and one or
 // two functions; it sees the world through `AdmissionWorld` only.
 import type { Draft, KubeObject } from '../../api/object.ts';
-import type { Resource } from '../../api/tables.ts';
+import type { Resource, Tables } from '../../api/tables.ts';
 import type { Environment } from '../../lib/environment.ts';
 import type { RbacAuthorizer } from '../auth/rbac.ts';
 import type { RequestContext, Target } from '../contract.ts';
+import type { CallWebhook } from '../webhooks/client.ts';
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
 
@@ -16,6 +17,10 @@ export interface AdmissionRequest {
   /** The object before; absent on CREATE. */
   readonly old: KubeObject | undefined;
   readonly dryRun: boolean;
+  /** The caller's options, as the operation takes them. */
+  readonly options?: object;
+  /** On CONNECT: what the caller asks of the connection. */
+  readonly connect?: KubeObject;
 }
 
 /** What plugins may know. Lookups are in the caches; `present` is as of now. */
@@ -23,6 +28,11 @@ export interface AdmissionWorld {
   readonly ctx: RequestContext;
   readonly env: Environment;
   readonly rbac: RbacAuthorizer | undefined;
+  readonly tables: Tables;
+  /** Absent: this server asks no webhooks. */
+  readonly callWebhook: CallWebhook | undefined;
+  /** An object of the request's row (or of `from`) as another version of its resource; neither is changed. */
+  inVersion(object: KubeObject, as: Resource, from?: Resource): Promise<KubeObject>;
   get(group: string, resource: string, namespace: string | undefined, name: string): KubeObject | undefined;
   present(
     group: string,
@@ -40,14 +50,25 @@ export interface AdmissionWorld {
   ): Promise<void>;
 }
 
+/** What a plugin does after those before it have looked once more at what it changed. */
+export type AdmitAgain = () => Promise<void>;
+
 export interface AdmissionPlugin {
   /** Upstream's name of the plugin. */
   readonly name: string;
   readonly operations: readonly Operation[];
   /** "pods", "roles.rbac.authorization.k8s.io", "pods/status", "pods/*"; absent: every resource, without subresources. */
-  readonly resources?: readonly string[];
-  /** Changes the object. */
-  admit?(world: AdmissionWorld, request: AdmissionRequest, object: Draft<KubeObject>): void | Promise<void>;
+  readonly resources?: readonly string[] | 'all';
+  /** Changes the object. An answer has the plugins run once more: what they do, they do once however often they are asked. */
+  admit?(
+    world: AdmissionWorld,
+    request: AdmissionRequest,
+    object: Draft<KubeObject>,
+  ): void | undefined | Promise<void> | Promise<AdmitAgain | undefined>;
   /** Refuses by throwing a StatusError. On DELETE there is no object. */
-  validate?(world: AdmissionWorld, request: AdmissionRequest, object: KubeObject | undefined): void | Promise<void>;
+  validate?(
+    world: AdmissionWorld,
+    request: AdmissionRequest,
+    object: KubeObject | undefined,
+  ): void | undefined | Promise<void>;
 }

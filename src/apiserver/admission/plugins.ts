@@ -14,6 +14,8 @@ import {
 import { bindingEscalation, roleEscalation } from './rbac-escalation.ts';
 import { resourceQuota } from './resource-quota.ts';
 import { serviceAccount } from './service-account.ts';
+import { mutatingWebhooks } from './webhooks/mutating.ts';
+import { validatingWebhooks } from './webhooks/validating.ts';
 
 export const defaultAdmission = (seconds: TolerationSeconds): readonly AdmissionPlugin[] => [
   namespaceLifecycle,
@@ -30,8 +32,10 @@ export const defaultAdmission = (seconds: TolerationSeconds): readonly Admission
   defaultStorageClass,
   runtimeClass,
   defaultIngressClass,
+  mutatingWebhooks,
   roleEscalation,
   bindingEscalation,
+  validatingWebhooks,
   // Last: what is counted is what will be stored.
   resourceQuota,
 ];

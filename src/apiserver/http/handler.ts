@@ -8,6 +8,7 @@ import type { Attributes, Authorizer, ResourceApi, UserInfo } from '../contract.
 import type { FlowControl, Passage } from '../flow-control/flow-control.ts';
 import { listSeats } from '../flow-control/work-estimate.ts';
 import type { ApiServerMetrics } from '../metrics.ts';
+import type { Connect } from '../registry/connect.ts';
 import { auditIds } from './audit-ids.ts';
 import { CertificateUsers, ExchangeCredentials } from './certificate-users.ts';
 import { Deadlines } from './deadlines.ts';
@@ -38,6 +39,8 @@ export interface HandlerOptions {
   readonly paths: PathHandler;
   /** By "resource/subresource". */
   readonly connectors: ReadonlyMap<string, Connector>;
+  /** Admission of connections. */
+  readonly mayConnect?: Connect;
   /** Serves groups that the tables do not have (aggregated API servers). False: not its either. */
   readonly otherGroups?: PathHandler;
   readonly flowControl: FlowControl;
@@ -251,8 +254,10 @@ export class Handler {
     const target = targetOf(row, info);
     if (!target) return notServed(response);
     const request = { info, target, response, ctx };
-    if (connector) await connector(request);
-    else if (response.exchange.upgrade) throw methodNotAllowed();
+    if (connector) {
+      await this.#options.mayConnect?.(ctx, target, response.exchange.query);
+      await connector(request);
+    } else if (response.exchange.upgrade) throw methodNotAllowed();
     else await this.#resources.handle(request);
   }
 

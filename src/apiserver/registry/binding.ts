@@ -4,7 +4,7 @@ import { cloneJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import { setCondition } from '../../machinery/meta.ts';
 import { badRequest, conflict, type FieldError, invalid } from '../../machinery/status.ts';
-import { reviewAdmission } from '../admission/admit.ts';
+import { admit, reviewAdmission } from '../admission/admit.ts';
 import type { RequestContext, Target, WriteOptions } from '../contract.ts';
 import { notSupported, required } from '../strategies/field-errors.ts';
 import { type Change, change } from './change.ts';
@@ -27,7 +27,9 @@ export async function bindPod(
   const row = builtIn(core, '', 'pods');
   const dryRun = options.dryRun === true;
   const pods: Target = { ...target, resource: row, name, subresource: 'binding' };
-  await reviewAdmission(core, ctx, { operation: 'CREATE', target: pods, row, old: undefined, dryRun }, binding);
+  const admission = { operation: 'CREATE' as const, target: pods, row, old: undefined, dryRun };
+  await admit(core, ctx, admission, binding as Draft<KubeObject>);
+  await reviewAdmission(core, ctx, admission, binding);
   const decide = async ({ object }: { object: KubeObject }): Promise<Change> => {
     return { kind: 'put', object: assigned(object as Pod, binding, core.env.clock.now()) };
   };

@@ -76,12 +76,18 @@ export async function change(
     // Decisions on a custom resource are made in the row's version, whichever it is stored in.
     const current = place.row.custom ? await inVersionOf(core, ctx, stored, place.row) : stored;
     const decided = await decideOn(current, decide, fresh);
-    const stores = decided && place.row.custom ? await asStored(core, ctx, place.row, decided) : decided;
-    const change = stores && withoutIdleWrite(core, place.row, stores, stored);
-    if (change === undefined || (change.kind === 'keep' && !fresh)) {
+    if (decided instanceof Refusal) {
+      stored = await readStored(core, ctx, key);
+      fresh = true;
+      if (stored?.revision === current.revision) throw decided.why;
+      continue;
+    }
+    const stores = place.row.custom ? await asStored(core, ctx, place.row, decided) : decided;
+    const change = withoutIdleWrite(core, place.row, stores, stored);
+    if (change.kind === 'keep' && !fresh) {
       const present = await readStored(core, ctx, key);
       fresh = true;
-      if (change?.kind === 'keep' && present?.revision === current.revision) return { kind: 'keep', object: current };
+      if (present?.revision === current.revision) return { kind: 'keep', object: current };
       stored = present;
       continue;
     }
@@ -110,17 +116,25 @@ async function readStored(core: Core, ctx: RequestContext, key: string): Promise
   return asObject(stored);
 }
 
-/** A refusal decided on an object that may be old does not count: undefined asks for the present one. */
+/** What was thrown by a decision on an object that may be old. */
+class Refusal {
+  readonly why: unknown;
+  constructor(why: unknown) {
+    this.why = why;
+  }
+}
+
+/** A refusal decided on an object that may be old does not count unless it is the present one. */
 async function decideOn(
   current: CachedObject,
   decide: (current: CachedObject) => Promise<Change>,
   fresh: boolean,
-): Promise<Change | undefined> {
+): Promise<Change | Refusal> {
   if (fresh) return decide(current);
   try {
     return await decide(current);
-  } catch {
-    return undefined;
+  } catch (error) {
+    return new Refusal(error);
   }
 }
 

@@ -12,6 +12,7 @@ import type { Reviews } from '../auth/reviews.ts';
 import type { TokenAuthority } from '../auth/service-account-tokens.ts';
 import type { CachedObject, CacheSet, RequestContext, ResourceCache } from '../contract.ts';
 import type { StrategyScope } from '../strategies/strategy.ts';
+import type { CallWebhook } from '../webhooks/client.ts';
 import { AnswerObject } from './answer-object.ts';
 import { type Conversions, isCustom, shown } from './shown.ts';
 import { convert, storageRow } from './versions.ts';
@@ -40,6 +41,8 @@ export interface RegistryOptions extends Conversions {
   /** What users may do: guards against granting more than one has. Absent: no such guard. */
   readonly rbac?: RbacAuthorizer;
   readonly network?: ServiceNetwork;
+  /** Asks admission webhooks; absent: requests that they are to be asked about fail as if they could not be reached. */
+  readonly callWebhook?: CallWebhook;
   /** In order; absent: the default plugins (admission/plugins.ts). */
   readonly admission?: readonly AdmissionPlugin[];
   /** For the default plugins. Absent: 300 each. */

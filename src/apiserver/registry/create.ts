@@ -79,7 +79,8 @@ async function createOnce(
 ): Promise<WriteResult> {
   const { target, row, options } = creation;
   fillNewMetadata(core, object, row);
-  const admission = { operation: 'CREATE' as const, target, row, old: undefined, dryRun: options.dryRun === true };
+  const dryRun = options.dryRun === true;
+  const admission = { operation: 'CREATE' as const, target, row, old: undefined, dryRun, options };
   await admit(core, ctx, admission, object);
   const scope = scopeOf(core, ctx, row);
   prepareCreate(object, scope);

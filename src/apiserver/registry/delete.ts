@@ -31,7 +31,8 @@ export async function remove(
     ctx,
     { row, namespace: target.namespace, name },
     async (current) => {
-      await reviewAdmission(core, ctx, { operation: 'DELETE', target, row, old: current.object, dryRun }, undefined);
+      const admission = { operation: 'DELETE' as const, target, row, old: current.object, dryRun, options };
+      await reviewAdmission(core, ctx, admission, undefined);
       return decideDelete(current.object, row, options, core.env.clock.now());
     },
     { dryRun, asked: resource },

@@ -7,7 +7,7 @@ import { setCondition } from '../../machinery/meta.ts';
 import { isPodReady, isTerminal } from '../../machinery/pods.ts';
 import { labelSelectorFromObject } from '../../machinery/selector-parse.ts';
 import { badRequest, forbidden, isReason, StatusError } from '../../machinery/status.ts';
-import { reviewAdmission } from '../admission/admit.ts';
+import { admit, reviewAdmission } from '../admission/admit.ts';
 import type { DeleteOptions, RequestContext, Target, WriteOptions } from '../contract.ts';
 import { type Change, change } from './change.ts';
 import { builtIn, type Core, cacheOf } from './context.ts';
@@ -35,6 +35,7 @@ export async function evictPod(
   const wish = deleteWish(eviction, options);
   const dryRun = wish.dryRun === true;
   const admission = { operation: 'CREATE' as const, target, row: target.resource, old: undefined, dryRun };
+  await admit(core, ctx, admission, eviction as Draft<KubeObject>);
   await reviewAdmission(core, ctx, admission, eviction);
   const pods: Target = { resource: target.resource, name, ...(target.namespace && { namespace: target.namespace }) };
   for (let tries = 1; ; tries++) {

@@ -2,6 +2,7 @@
 
 import { defaultAdmission } from '../admission/plugins.ts';
 import type { ResourceApi } from '../contract.ts';
+import { type Connect, connect } from './connect.ts';
 import { type Core, DEFAULT_SERVICE_NETWORK, type RegistryOptions } from './context.ts';
 import { create } from './create.ts';
 import { remove } from './delete.ts';
@@ -17,8 +18,13 @@ export type { RegistryOptions, ServiceNetwork } from './context.ts';
 /** kube-apiserver's defaults. */
 const FIVE_MINUTES = { notReadyTolerationSeconds: 300, unreachableTolerationSeconds: 300 };
 
+/** Every verb, and the right to connect to what is not stored here. */
+export interface Registry extends ResourceApi {
+  connect: Connect;
+}
+
 /** Nobody is authorized here: put createPipeline (pipeline.ts) around it. */
-export function createRegistry(options: RegistryOptions): ResourceApi {
+export function createRegistry(options: RegistryOptions): Registry {
   const core: Core = {
     ...options,
     network: options.network ?? DEFAULT_SERVICE_NETWORK,
@@ -31,6 +37,7 @@ export function createRegistry(options: RegistryOptions): ResourceApi {
     create: (ctx, target, body, o) => create(core, ctx, target, body, o),
     update: (ctx, target, body, o) => update(core, ctx, target, body, o),
     patch: (ctx, target, p, o) => patch(core, ctx, target, p, o),
+    connect: (...call) => connect(core, ...call),
     delete: (ctx, target, o) => remove(core, ctx, target, o),
     deleteCollection: (ctx, target, o) => deleteCollection(core, ctx, target, o),
   };

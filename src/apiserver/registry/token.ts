@@ -1,9 +1,9 @@
 // serviceaccounts/token: a TokenRequest is answered with a token bound to the account and, where asked, to an object.
 import type { Node, Pod, ServiceAccount, TokenRequest } from '../../api/generated/types.ts';
-import type { KubeObject } from '../../api/object.ts';
+import type { Draft, KubeObject } from '../../api/object.ts';
 import { rfc3339 } from '../../lib/clock.ts';
 import { badRequest, conflict, type FieldError, invalid, isReason } from '../../machinery/status.ts';
-import { reviewAdmission } from '../admission/admit.ts';
+import { admit, reviewAdmission } from '../admission/admit.ts';
 import type { Bound, TokenClaims } from '../auth/service-account-tokens.ts';
 import type { RequestContext, Target } from '../contract.ts';
 import { invalidValue, notSupported } from '../strategies/field-errors.ts';
@@ -30,6 +30,7 @@ export async function requestToken(
   const audiences = request.spec?.audiences?.length ? request.spec.audiences : core.tokens.audiences;
   validate(request, expirationSeconds);
   const admission = { operation: 'CREATE' as const, target, row: target.resource, old: undefined, dryRun: false };
+  await admit(core, ctx, admission, request as Draft<KubeObject>);
   await reviewAdmission(core, ctx, admission, request);
   const bound = await boundObjects(core, ctx, target, request);
   const issued = await core.tokens.issue({

@@ -120,7 +120,7 @@ export async function decideUpdate(
   carryMetadata(object.metadata, old.metadata);
   object.apiVersion = old.apiVersion!;
   object.kind = old.kind!;
-  const admission = { operation: 'UPDATE' as const, target, row, old, dryRun: options.dryRun === true };
+  const admission = { operation: 'UPDATE' as const, target, row, old, dryRun: options.dryRun === true, options };
   await admit(core, ctx, admission, object);
   keepTimes(object, old);
   prepareUpdate(object, old, scope, target.subresource);

@@ -10,6 +10,7 @@ import { podStrategy } from './pod.ts';
 import * as access from './policy-and-access.ts';
 import { serviceStrategy } from './service.ts';
 import type { Strategy } from './strategy.ts';
+import { webhookConfigurationStrategy } from './webhook-configurations.ts';
 import * as workloads from './workloads.ts';
 
 const NONE: Strategy = {};
@@ -55,10 +56,10 @@ const STRATEGIES: { readonly [key: string]: Strategy } = {
   'volumeattachments.storage.k8s.io': access.conditionalStrategy,
   'mutatingadmissionpolicies.admissionregistration.k8s.io': access.countingConditionalStrategy,
   'mutatingadmissionpolicybindings.admissionregistration.k8s.io': access.countingConditionalStrategy,
-  'mutatingwebhookconfigurations.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'mutatingwebhookconfigurations.admissionregistration.k8s.io': webhookConfigurationStrategy,
   'validatingadmissionpolicies.admissionregistration.k8s.io': access.countingConditionalStrategy,
   'validatingadmissionpolicybindings.admissionregistration.k8s.io': access.countingConditionalStrategy,
-  'validatingwebhookconfigurations.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'validatingwebhookconfigurations.admissionregistration.k8s.io': webhookConfigurationStrategy,
   'customresourcedefinitions.apiextensions.k8s.io': customResourceDefinitionStrategy,
   'priorityclasses.scheduling.k8s.io': access.priorityClassStrategy,
   'leases.coordination.k8s.io': access.leaseStrategy,

@@ -101,6 +101,11 @@ export function firstLine(error: unknown): string {
   return line;
 }
 
+/** An expression to be parsed where `matches` has the name that runs in linear time; throws for one that is none. */
+export function linearExpression(expression: string): string {
+  return linearRule(expression).text;
+}
+
 /** Whether an expression names oldSelf; throws for one that is none. */
 export function usesOldSelf(expression: string): boolean {
   return linearRule(expression).usesOldSelf;
