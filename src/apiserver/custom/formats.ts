@@ -11,8 +11,9 @@ const uuid = (version: string): RegExp =>
 const matching = (pattern: RegExp) => (text: string) => pattern.test(text);
 const HOSTNAME =
   /^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)|([a-zA-Z0-9\p{S}\p{L}](([a-zA-Z0-9-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?)(\.)){1,}([a-zA-Z\p{L}]){2,63})$/u;
+// A unit ends where its letters do: were digits part of it, a text could be cut into amounts in exponentially many ways.
 const DURATION =
-  /^\s*[-+]?(?:\d+(?:\.\d*)?\s*(?:ns|us|µs|ms|s|m|h|d|w|nano\w*|micro\w*|milli\w*|sec\w*|min\w*|hour\w*|day\w*|week\w*)\s*)+$/i;
+  /^\s*[-+]?(?:\d+(?:\.\d*)?\s*(?:ns|us|µs|ms|s|m|h|d|w|(?:nano|micro|milli|sec|min|hour|day|week)[a-z]*)\s*)+$/i;
 
 const FORMATS: ReadonlyMap<string, (text: string) => boolean> = new Map([
   ['bsonobjectid', matching(/^[0-9a-f]{24}$/i)],
@@ -25,7 +26,7 @@ const FORMATS: ReadonlyMap<string, (text: string) => boolean> = new Map([
   ['duration', matching(DURATION)],
   ['email', matching(/^[^\s@<>()[\]\\,;:"]+@[^\s@<>()\\,;:"]+$/)],
   ['hexcolor', matching(/^#?(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})$/)],
-  ['hostname', (text) => HOSTNAME.test(text) && text.length <= 255],
+  ['hostname', (text) => text.length <= 255 && HOSTNAME.test(text)],
   ['ipv4', isIPv4],
   ['ipv6', isIPv6],
   ['isbn', (text) => isIsbn10(text) || isIsbn13(text)],

@@ -1,5 +1,4 @@
 // Everything that validation finds in a custom resource beyond its metadata.
-import { sameJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { schemaOfMember } from '../../api/structural/default.ts';
 import type { StructuralSchema } from '../../api/structural/schema.ts';
@@ -7,8 +6,9 @@ import type { CustomFacts } from '../../api/tables.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { duplicate, invalidValue, required } from '../strategies/field-errors.ts';
 import { validateObjectMeta } from '../strategies/object-meta.ts';
+import { identityText } from './list-identity.ts';
 import { ruleProblems } from './rules/evaluate.ts';
-import { validateValue } from './validate-value.ts';
+import { MAX_FINDINGS, validateValue } from './validate-value.ts';
 
 /** Findings of the schema, of lists that are sets or maps, and of embedded resources; `old`: of an update. */
 export function customProblems({ schema }: CustomFacts, object: KubeObject, old?: KubeObject): FieldError[] {
@@ -38,18 +38,17 @@ function shapeProblems(schema: StructuralSchema, value: unknown, path: string): 
 /** Elements of a set differ; those of a map have different keys. */
 function listProblems(schema: StructuralSchema, list: readonly unknown[], path: string): FieldError[] {
   if (schema.listType !== 'set' && schema.listType !== 'map') return [];
-  const identity = (item: unknown): unknown =>
-    schema.listType === 'set'
-      ? item
-      : Object.fromEntries(schema.listMapKeys.map((key) => [key, (item as Members | null)?.[key]]));
-  const seen = new Map<string, unknown[]>();
+  const { listMapKeys } = schema;
+  const keysOf = (item: unknown): unknown =>
+    Object.fromEntries(listMapKeys.map((key) => [key, (item as Members | null)?.[key]]));
+  const seen = new Set<string>();
   const errors: FieldError[] = [];
   for (const [i, item] of list.entries()) {
-    const own = identity(item);
-    const text = JSON.stringify(own, (_, one) => (typeof one === 'bigint' ? String(one) : one));
-    const alike = seen.get(text) ?? [];
-    if (alike.some((one) => sameJson(one, own))) errors.push(duplicate(`${path}[${i}]`, own));
-    seen.set(text, [...alike, own]);
+    const own = schema.listType === 'set' ? item : keysOf(item);
+    const text = identityText(own);
+    if (seen.has(text)) errors.push(duplicate(`${path}[${i}]`, own));
+    if (errors.length >= MAX_FINDINGS) break;
+    seen.add(text);
   }
   return errors;
 }

@@ -5,6 +5,10 @@ import type { SchemaProps } from '../../api/structural/schema.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { invalidValue, notSupported, required, tooLong, tooMany } from '../strategies/field-errors.ts';
 import { hasFormat } from './formats.ts';
+import { itemWithKeysOf } from './list-identity.ts';
+
+/** Of one list or object further findings are not looked for: a body has room for a million wrong items. */
+export const MAX_FINDINGS = 100;
 
 /**
  * Findings of a value; `path` names it ("spec.replicas", "" for the whole object). With the value `old` that was there
@@ -157,7 +161,10 @@ function listProblems(schema: SchemaProps, list: readonly unknown[], path: strin
   const element = items && !Array.isArray(items) ? (items as SchemaProps) : undefined;
   if (!element) return errors;
   const before = oldElements(schema, old);
-  for (const [i, item] of list.entries()) errors.push(...validateValue(element, item, `${path}[${i}]`, before(item)));
+  for (const [i, item] of list.entries()) {
+    errors.push(...validateValue(element, item, `${path}[${i}]`, before(item)));
+    if (errors.length >= MAX_FINDINGS) break;
+  }
   return errors;
 }
 
@@ -165,8 +172,7 @@ function listProblems(schema: SchemaProps, list: readonly unknown[], path: strin
 function oldElements(schema: SchemaProps, old: unknown): (item: unknown) => unknown {
   const keys = schema['x-kubernetes-list-map-keys'];
   if (!Array.isArray(old) || schema['x-kubernetes-list-type'] !== 'map' || !keys) return () => undefined;
-  return (item) =>
-    old.find((one) => isObject(one) && isObject(item) && keys.every((key) => sameJson(one[key], item[key])));
+  return itemWithKeysOf(keys, old);
 }
 
 function objectProblems(schema: SchemaProps, object: Members, path: string, old: unknown): FieldError[] {
@@ -185,6 +191,7 @@ function objectProblems(schema: SchemaProps, object: Members, path: string, old:
     if (typeof one !== 'object' || (path === '' && name === 'metadata')) continue;
     const was = before && Object.hasOwn(before, name) ? before[name] : undefined;
     errors.push(...validateValue(one, object[name], child(name), was));
+    if (errors.length >= MAX_FINDINGS) break;
   }
   return errors;
 }

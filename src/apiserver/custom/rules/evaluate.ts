@@ -3,6 +3,7 @@ import { sameJson } from '../../../api/json.ts';
 import { schemaOfMember } from '../../../api/structural/default.ts';
 import type { StructuralSchema } from '../../../api/structural/schema.ts';
 import type { FieldError, FieldErrorReason } from '../../../machinery/status.ts';
+import { itemWithKeysOf } from '../list-identity.ts';
 import { type CompiledRule, compileRule, firstLine } from './compile.ts';
 import { celValue } from './types.ts';
 
@@ -53,10 +54,7 @@ function levelProblems(schema: StructuralSchema, value: unknown, place: Place): 
 
 function oldItems(schema: StructuralSchema, old: unknown): (item: unknown) => unknown {
   if (!Array.isArray(old) || schema.listType !== 'map') return () => undefined;
-  return (item) =>
-    old.find(
-      (one) => isObject(one) && isObject(item) && schema.listMapKeys.every((key) => sameJson(one[key], item[key])),
-    );
+  return itemWithKeysOf(schema.listMapKeys, old);
 }
 
 function ownProblems(schema: StructuralSchema, value: unknown, { path, old, root }: Place): FieldError[] {
