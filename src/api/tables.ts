@@ -149,6 +149,9 @@ export class Tables {
   /** A custom resource's row by group and name: any of its versions. */
   readonly #custom = new Map<string, Resource>();
   #groups: readonly Group[] = [];
+  /** Group versions, and what keys share, of the built-in resources. */
+  readonly #builtInVersions: ReadonlySet<string>;
+  readonly #builtInPrefixes: ReadonlySet<string>;
 
   constructor() {
     const enabled = new Set<string>();
@@ -159,6 +162,8 @@ export class Tables {
     for (const raw of resourceData.resources as RawResource[]) {
       if (enabled.has(`${raw.g}/${raw.v}`) && raw.type) this.addResource(builtIn(raw));
     }
+    this.#builtInVersions = enabled;
+    this.#builtInPrefixes = new Set([...this.#resources.values()].flatMap((row) => row.etcdPrefix ?? []));
   }
 
   /** API groups in discovery order ("" is the legacy core group). */
@@ -189,6 +194,16 @@ export class Tables {
   /** The row that serves a kind: apiVersion "apps/v1", kind "Deployment". */
   byKind(apiVersion: string, kind: string): Resource | undefined {
     return this.#byKind.get(`${apiVersion}/${kind}`);
+  }
+
+  /**
+   * Whether a custom resource may be entered. Built-in group versions are complete (upstream sends no request for them on to
+   * where custom resources are served), and their types and keys are nobody else's.
+   */
+  isFree({ group, version, type, listType, etcdPrefix }: Resource): boolean {
+    if (this.#builtInVersions.has(`${group}/${version}`)) return false;
+    if (etcdPrefix !== undefined && this.#builtInPrefixes.has(etcdPrefix)) return false;
+    return !Object.hasOwn(rawTypes, type) && !(listType !== undefined && Object.hasOwn(rawTypes, listType));
   }
 
   addResource(row: Resource): void {

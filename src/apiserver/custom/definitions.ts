@@ -95,12 +95,12 @@ class Definitions {
     const before = this.#served.get(name);
     if (before?.of === of) return;
     const { tables, caches } = this.#options;
-    const rows = rowsOf(definition);
+    const rows = rowsOf(definition).filter(({ resource }) => tables.isFree(resource));
     for (const row of before?.rows ?? []) this.#remove(row);
-    for (const { type, listType, resource } of rows) {
+    for (const { type, listType, resource, isServed } of rows) {
       tables.addType(type);
       tables.addType(listType);
-      tables.addResource(resource);
+      if (isServed) tables.addResource(resource);
       caches.for(resource);
     }
     this.#served.set(name, { rows, of });
@@ -114,8 +114,8 @@ class Definitions {
     for (const item of this.#options.caches.for(this.#row).list({}).items) this.#take(item);
   }
 
-  #remove({ type, listType, resource }: CustomRow): void {
-    this.#options.tables.removeResource(resource);
+  #remove({ type, listType, resource, isServed }: CustomRow): void {
+    if (isServed) this.#options.tables.removeResource(resource);
     this.#options.tables.removeType(type.name);
     this.#options.tables.removeType(listType.name);
   }
@@ -178,7 +178,9 @@ class Definitions {
       await this.#writeStatus({ ...definition, status: { ...definition.status, conditions: terminating } });
       return;
     }
-    const row = this.#served.get(definition.metadata.name)?.rows[0]?.resource;
+    // In the stored version, so that what is stored now needs no conversion to go.
+    const rows = this.#served.get(definition.metadata.name)?.rows.map(({ resource }) => resource) ?? [];
+    const row = rows.find((one) => one.version === one.custom?.storageVersion);
     if (row && isEstablished(definition)) await this.#deleteObjects(row);
     const { api, context } = this.#options;
     const present = structuredClone(this.#find(definition.metadata.name) ?? definition);

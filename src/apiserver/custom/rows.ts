@@ -7,17 +7,19 @@ export interface CustomRow {
   readonly resource: Resource;
   readonly type: TypeRow;
   readonly listType: TypeRow;
+  /** One that is not served is there for the objects that are stored in its version. */
+  readonly isServed: boolean;
 }
 
 const VERBS = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'];
 const SUBRESOURCE_VERBS = ['get', 'patch', 'update'];
 
-/** What a definition serves: nothing before its names are accepted. */
+/** What a definition serves, and the version that it stores: nothing before its names are accepted. */
 export function rowsOf(definition: CustomResourceDefinition): CustomRow[] {
   const names = definition.status?.acceptedNames;
   if (!names?.kind) return [];
   return definition.spec.versions
-    .filter((version) => version.served)
+    .filter((version) => version.served || version.storage)
     .map((version) => rowOf(definition, names, version));
 }
 
@@ -30,7 +32,9 @@ function rowOf(
 ): CustomRow {
   const { group, scope, versions, conversion } = definition.spec;
   const schema = compileSchema((version.schema?.openAPIV3Schema ?? { type: 'object' }) as unknown as SchemaProps);
+  const listKind = names.listKind ?? `${names.kind}List`;
   const type = typeName(group, version.name, names.kind);
+  const listType = typeName(group, version.name, listKind);
   const { scale } = version.subresources ?? {};
   const resource: Resource = {
     group,
@@ -43,7 +47,7 @@ function rowOf(
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
     type,
-    listType: `${type}List`,
+    listType,
     storageVersion: `${group}/${version.name}`,
     storageVersionHash: undefined,
     etcdPrefix: `${group}/${names.plural}`,
@@ -63,8 +67,12 @@ function rowOf(
     },
   };
   const gvk = { group, version: version.name, kind: names.kind };
-  const listKind = names.listKind ?? `${names.kind}List`;
-  return { resource, type: typeRow(type, schema, gvk), listType: listRow(type, { ...gvk, kind: listKind }) };
+  return {
+    resource,
+    type: typeRow(type, schema, gvk),
+    listType: listRow(listType, type, { ...gvk, kind: listKind }),
+    isServed: version.served,
+  };
 }
 
 const deprecation = (group: string, version: string, kind: string): string =>
@@ -84,10 +92,10 @@ function typeRow(
   return { name, proto: null, fields: undefined, declared: [], structural, gvk: [[group, version, kind]] };
 }
 
-/** The type of a list of these; its items are told by the type's name. */
-function listRow(type: string, { group, version, kind }: GroupVersionKind): TypeRow {
+/** The type of a list of objects of a type. */
+function listRow(name: string, type: string, { group, version, kind }: GroupVersionKind): TypeRow {
   const list: TypeRow = {
-    name: `${type}List`,
+    name,
     proto: null,
     fields: new Map(),
     declared: [],
