@@ -65,7 +65,7 @@ export class EtcdStore implements Store {
     this.#rpc = rpc;
     this.#clock = clock;
     this.#log = log;
-    this.#leases = new Leases(rpc, clock);
+    this.#leases = new Leases(rpc, clock, this.#closing.signal);
   }
 
   async get(key: string, signal: AbortSignal): Promise<{ stored: Stored | undefined; revision: Revision }> {
@@ -158,7 +158,7 @@ export class EtcdStore implements Store {
     for (let attempt = 0; ; attempt++) {
       let answer: TxnResponse;
       try {
-        const lease = ttlSeconds === undefined ? undefined : await this.#leases.lease(ttlSeconds, signal);
+        const lease = ttlSeconds === undefined ? undefined : await this.#lease(ttlSeconds, signal);
         signal.throwIfAborted();
         answer = await this.#rpc.txn({ compare, success: [change(write, lease)], failure }, { signal });
       } catch (error) {
@@ -169,6 +169,15 @@ export class EtcdStore implements Store {
         return failedWrite(error, signal);
       }
       return outcomeOf(write, answer);
+    }
+  }
+
+  /** Throws when there is none: the write that needs it has not been sent then, whatever became of the lease. */
+  async #lease(ttlSeconds: number, signal: AbortSignal): Promise<bigint> {
+    try {
+      return await this.#leases.lease(ttlSeconds, signal);
+    } catch (error) {
+      throw error instanceof EtcdError ? unavailable(error) : error;
     }
   }
 

@@ -171,3 +171,31 @@ test('of several servers one compacts a round, to what it saw a round ago', asyn
 function revisionOf(event: StoreEvent): number {
   return event.type === 'put' ? event.stored.revision : event.revision;
 }
+
+test('who shares a lease does not share the end of the one that asked for it; without a lease nothing was written', async () => {
+  const { store, client } = opened();
+  let grants = 0;
+  let release: () => void = () => undefined;
+  client.fate = (method) => {
+    if (method !== 'leaseGrant') return 'passes';
+    grants++;
+    return new Promise((resolve) => {
+      release = () => resolve('passes');
+    });
+  };
+  const write = (key: string, signal: AbortSignal) =>
+    store.write({ key, value: Buffer.from('1'), expected: 0, ttlSeconds: 60 }, signal);
+  const impatient = new AbortController();
+  const first = write('/first', impatient.signal);
+  const second = write('/second', never);
+  await settle();
+  impatient.abort(new Error('the client has gone'));
+  assert.equal((await first).kind, 'unknown');
+  release();
+  committed(await second);
+  assert.equal(grants, 1);
+  client.fate = (method) => (method === 'leaseGrant' ? 'unanswered' : 'passes');
+  const other = store.write({ key: '/other', value: Buffer.from('1'), expected: 0, ttlSeconds: 90 }, never);
+  await assert.rejects(other, StoreUnavailableError);
+  await store.close();
+});

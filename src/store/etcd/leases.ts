@@ -1,4 +1,5 @@
 // Leases for keys with a time to live: writes of about the same time share one, as in Kubernetes' own etcd3 store.
+import { abortable } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { EtcdRpc } from './rpc.ts';
 
@@ -19,28 +20,39 @@ interface Lease {
 export class Leases {
   readonly #rpc: EtcdRpc;
   readonly #clock: Clock;
+  readonly #closing: AbortSignal;
   /** The newest by time to live. */
   readonly #newest = new Map<number, Lease>();
 
-  constructor(rpc: EtcdRpc, clock: Clock) {
+  constructor(rpc: EtcdRpc, clock: Clock, closing: AbortSignal) {
     this.#rpc = rpc;
     this.#clock = clock;
+    this.#closing = closing;
   }
 
-  /** A lease that ends not before `ttlSeconds` from now, and not much later. */
+  /**
+   * A lease that ends not before `ttlSeconds` from now, and not much later. Who asks for it first does so for those who come
+   * while it is under way: that they go on does not depend on whether the first one waits for it.
+   */
   async lease(ttlSeconds: number, signal: AbortSignal): Promise<bigint> {
     const now = this.#clock.monotonic();
     const newest = this.#newest.get(ttlSeconds);
     if (newest && newest.endsMs >= now + ttlSeconds * 1000 && MAX_KEYS_PER_LEASE > newest.keys) {
       newest.keys++;
-      return newest.id;
+      return abortable(newest.id, signal);
     }
     const seconds = ttlSeconds + Math.floor(Math.min(REUSE_SECONDS, ttlSeconds * REUSE_SHARE));
-    const lease = { id: this.#rpc.leaseGrant(seconds, { signal }), endsMs: now + seconds * 1000, keys: 1 };
+    const lease = {
+      id: this.#rpc.leaseGrant(seconds, { signal: this.#closing }),
+      endsMs: now + seconds * 1000,
+      keys: 1,
+    };
     if (this.#newest.size >= MAX_BUCKETS) this.#newest.clear();
     this.#newest.set(ttlSeconds, lease);
-    lease.id.catch(() => this.forget(ttlSeconds));
-    return lease.id;
+    lease.id.catch(() => {
+      if (this.#newest.get(ttlSeconds) === lease) this.forget(ttlSeconds);
+    });
+    return abortable(lease.id, signal);
   }
 
   /** The newest lease of this time to live is no more. */
