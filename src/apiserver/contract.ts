@@ -156,7 +156,8 @@ export interface WatchOptions {
 
 /** A running watch. Batches go to `deliver`; `end` is called once, with a StatusError when the watch broke, without one when its time was up. */
 export interface WatchSink {
-  deliver(batch: readonly WatchDelivery[]): void;
+  /** `first`: these are first states, made for this watch alone; what they are sent as is of use to no other. */
+  deliver(batch: readonly WatchDelivery[], first?: boolean): void;
   /** Resolves when the client has taken so much that more may be sent at its pace; absent: it takes everything at once. */
   ready?(): Promise<void>;
   end(error?: Error): void;

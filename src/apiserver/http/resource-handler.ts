@@ -141,7 +141,7 @@ export class ResourceHandler {
       return sink;
     };
     const lazy = {
-      deliver: (batch: Parameters<ReturnType<typeof watchStream>['deliver']>[0]) => opened().deliver(batch),
+      deliver: (...batch: Parameters<ReturnType<typeof watchStream>['deliver']>) => opened().deliver(...batch),
       end: (error?: Error) => opened().end(error),
       ready: () => opened().ready?.() ?? Promise.resolve(),
     };

@@ -43,16 +43,16 @@ export function watchStream(options: WatchStreamOptions): WatchSink {
     how();
     ended();
   };
-  const send = (batch: Batch): void => {
+  const send = (batch: Batch, first = false): void => {
     if (sink.buffered > WATCH_SEND_BUFFER_BYTES) {
       finish(() => sink.destroy());
       return;
     }
     lastSentMs = pace.now();
-    if (batch.length <= MAX_SHARED_EVENTS) sink.write(representation(batch));
+    if (batch.length <= MAX_SHARED_EVENTS) sink.write(representation(batch, first));
     else
       for (let i = 0; i < batch.length; i += MAX_SHARED_EVENTS) {
-        sink.write(representation(batch.slice(i, i + MAX_SHARED_EVENTS)));
+        sink.write(representation(batch.slice(i, i + MAX_SHARED_EVENTS), first));
       }
     sent(batch.length);
   };
@@ -62,9 +62,12 @@ export function watchStream(options: WatchStreamOptions): WatchSink {
     if (!over && batch.length > 0) send(batch);
   };
   return {
-    deliver(batch) {
+    deliver(batch, first) {
       if (over || batch.length === 0) return;
-      if (held.length + batch.length > MAX_SHARED_EVENTS) {
+      if (first) {
+        flush();
+        if (!over) send(batch, true);
+      } else if (held.length + batch.length > MAX_SHARED_EVENTS) {
         flush();
         if (!over) send(batch);
       } else if (held.length > 0) {
@@ -95,13 +98,20 @@ function errorFrame(error: Error, { encoding }: Accepted): Buffer {
   return Buffer.from(`${JSON.stringify({ type: 'ERROR', object: status })}\n`);
 }
 
-function representationOf({ accepted, table }: WatchStreamOptions, gvk: string): (batch: Batch) => Buffer {
+/** `first`: the batch is of first states, which nobody shares. */
+type Representation = (batch: Batch, first: boolean) => Buffer;
+
+function representationOf({ accepted, table }: WatchStreamOptions, gvk: string): Representation {
   if (accepted.encoding === 'protobuf') return protobufFrames(accepted, gvk);
   if (accepted.as === undefined || accepted.as === 'PartialObjectMetadataList')
-    return (batch) => sharedBatch(batch, gvk, (delivery) => objectFrame(delivery, gvk));
+    return sharedFrames(gvk, (delivery) => objectFrame(delivery, gvk));
   if (accepted.as === 'Table') return tableFrames(table);
   const form = `partial ${accepted.metaVersion}`;
-  return (batch) => sharedBatch(batch, form, (delivery) => partialFrame(delivery, accepted));
+  return sharedFrames(form, (delivery) => partialFrame(delivery, accepted));
+}
+
+function sharedFrames(form: string, frame: (delivery: WatchDelivery) => Buffer): Representation {
+  return (batch, first) => (first ? Buffer.concat(batch.map(frame)) : sharedBatch(batch, form, frame));
 }
 
 type Forms = Map<string, Buffer>;
@@ -174,7 +184,7 @@ function bookmark(delivery: Bookmark, gvk: string): Buffer {
 }
 
 /** Upstream cannot make a list of one event's object, and sends the object itself. */
-function protobufFrames(accepted: Accepted, gvk: string): (batch: Batch) => Buffer {
+function protobufFrames(accepted: Accepted, gvk: string): Representation {
   const partial = accepted.as === 'PartialObjectMetadata';
   const kind = partial ? `meta.k8s.io/${accepted.metaVersion ?? 'v1'}/PartialObjectMetadata` : gvk;
   const frame = (delivery: WatchDelivery): Buffer => {
@@ -186,7 +196,7 @@ function protobufFrames(accepted: Accepted, gvk: string): (batch: Batch) => Buff
       partial ? protobufOfValue(partialMetadata(object.object, accepted)) : protobufOf(object),
     );
   };
-  return (batch) => sharedBatch(batch, `protobuf ${kind}`, frame);
+  return sharedFrames(`protobuf ${kind}`, frame);
 }
 
 function partialFrame(delivery: WatchDelivery, accepted: Accepted): Buffer {
@@ -197,7 +207,7 @@ function partialFrame(delivery: WatchDelivery, accepted: Accepted): Buffer {
 }
 
 /** Tables are printed for each watcher: its first event carries the columns. */
-function tableFrames(table: TableContext): (batch: Batch) => Buffer {
+function tableFrames(table: TableContext): Representation {
   let first = true;
   const frame = (delivery: WatchDelivery): Buffer => {
     const columns = first;

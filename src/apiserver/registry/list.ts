@@ -135,6 +135,8 @@ async function pageAt(
   const chunk = query.limit > 0 && !selects(query.filter) ? query.limit : STORE_CHUNK;
   try {
     for (;;) {
+      // The store goes through everything that follows, to count it.
+      await turns.next();
       const found = await core.store.list({
         prefix: query.prefix,
         limit: chunk,
@@ -143,7 +145,7 @@ async function pageAt(
         ...(after !== undefined && { after }),
       });
       for (const [i, stored] of found.items.entries()) {
-        if (i % READ_PER_SLICE === 0) await turns.next();
+        if (i > 0 && i % READ_PER_SLICE === 0) await turns.next();
         after = stored.key;
         // Most objects are as they were: what the cache has made of them need not be made again.
         const cached = cache.at(stored.key);

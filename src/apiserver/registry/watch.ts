@@ -159,7 +159,7 @@ class Watch {
         await this.#sink.ready?.();
       }
       if (this.#ended) return;
-      this.#pass(first.slice(i, i + INITIAL_PER_SLICE));
+      this.#pass(first.slice(i, i + INITIAL_PER_SLICE), true);
     }
     const held = this.#held;
     this.#held = undefined;
@@ -177,12 +177,13 @@ class Watch {
     if (this.#held!.length > MAX_HELD) this.#end(this.#tooOld(new TooOldError(this.#request.cache.revision)));
   }
 
-  #pass(batch: readonly WatchDelivery[]): void {
+  #pass(batch: readonly WatchDelivery[], first = false): void {
     const { row, resource } = this.#request;
     if (resource.custom?.convertsByWebhook) this.#passConverted(batch, resource);
-    else if (row === resource && !resource.custom) this.#sink.deliver(batch);
+    else if (row === resource && !resource.custom) this.#sink.deliver(batch, first);
     else {
-      this.#sink.deliver(batch.map((d) => (d.type === 'BOOKMARK' ? d : { ...d, object: this.#inVersion(d.object) })));
+      const shown = batch.map((d) => (d.type === 'BOOKMARK' ? d : { ...d, object: this.#inVersion(d.object) }));
+      this.#sink.deliver(shown, first);
     }
   }
 
