@@ -65,7 +65,7 @@ try {
       outcomes.push(outcome);
       say(line(outcome));
     }
-    summaries.push(summarizeRow(row, outcomes));
+    summaries.push(summarizeRow(row, outcomes, profile === 'fast'));
     all.push(...outcomes);
   }
 } finally {

@@ -13,8 +13,12 @@ export interface HaproxyOptions {
 
 /** A server that cannot reach etcd still answers what it has in its caches. */
 export const LIVE_PATH = '/livez?exclude=etcd';
-/** Who lives is asked for only when nobody is ready: so much less often. */
+/**
+ * Who lives is asked for only when nobody is ready: so much less often. And it takes so many times the failures to be taken for
+ * dead: where that is wrong, because everything is slow, hosts give the address back and make it worse.
+ */
 const LIVE_CHECK_FACTOR = 5;
+const LIVE_FALL_FACTOR = 3;
 
 /**
  * A connection goes to the server with fewer of two that are drawn ("leastconn" would have a refused one wait before it goes to
@@ -27,8 +31,8 @@ const LIVE_CHECK_FACTOR = 5;
  */
 export function haproxyConfig({ servers, caFile, timings, user }: HaproxyOptions): string {
   const { checkIntervalMs, fastCheckIntervalMs, fall, rise } = timings;
-  const checks = (factor: number): string =>
-    `inter ${checkIntervalMs * factor}ms fastinter ${fastCheckIntervalMs}ms fall ${fall} rise ${rise}`;
+  const checks = (interval: number, failures: number): string =>
+    `inter ${checkIntervalMs * interval}ms fastinter ${fastCheckIntervalMs}ms fall ${fall * failures} rise ${rise}`;
   const backend = (name: string, path: string, checked: string): string => `
 backend ${name}
   balance random(2)
@@ -60,7 +64,7 @@ frontend api
   bind :${API_PORT}
   use_backend live if { nbsrv(ready) eq 0 }
   default_backend ready
-${backend('ready', '/readyz', `${checks(1)} observe layer4 error-limit 1 on-error fastinter`)}${backend('live', LIVE_PATH, checks(LIVE_CHECK_FACTOR))}
+${backend('ready', '/readyz', `${checks(1, 1)} observe layer4 error-limit 1 on-error fastinter`)}${backend('live', LIVE_PATH, checks(LIVE_CHECK_FACTOR, LIVE_FALL_FACTOR))}
 frontend monitor
   mode http
   bind 127.0.0.1:${HAPROXY_MONITOR_PORT}

@@ -82,7 +82,8 @@ async function newPod({ stage, repetition, signal }: Scene): Promise<Extra> {
   }
 }
 
-const PODS_WITHIN_MS = 60_000;
+/** More than the default profile's 50 s of silence and 300 s of toleration. */
+const PODS_WITHIN_MS = 420_000;
 
 async function workerPods({ stage, signal }: Scene, lost: string): Promise<Extra> {
   const pods = await stage.pods();

@@ -34,19 +34,22 @@ export function spread(values: readonly number[]): Spread {
   return { median, worst: at(sorted.length - 1) };
 }
 
-export function summarizeRow(row: Row, outcomes: readonly Outcome[]): RowSummary {
-  const of = (pick: (outcome: Outcome) => number): Spread => spread(outcomes.map(pick));
+/** The targets are those of the fast profile; with `isJudged` false there are none. */
+export function summarizeRow(of: Row, outcomes: readonly Outcome[], isJudged = true): RowSummary {
+  const { writesMs: _, extraMs: __, retryHelps: ___, ...unjudged } = of;
+  const row: Row = isJudged ? of : unjudged;
+  const each = (pick: (outcome: Outcome) => number): Spread => spread(outcomes.map(pick));
   const sum = (pick: (outcome: Outcome) => number): number => outcomes.reduce((total, one) => total + pick(one), 0);
   const names = new Set(outcomes.flatMap(({ extra }) => Object.keys(extra)));
-  const extra = new Map([...names].map((name) => [name, of((one) => one.extra[name] ?? 0)]));
+  const extra = new Map([...names].map((name) => [name, each((one) => one.extra[name] ?? 0)]));
   const summary = {
     row,
     repetitions: outcomes.length,
-    writesGone: of(({ during }) => during.writesGoneMs),
-    readsGone: of(({ during }) => during.readsGoneMs),
-    cachedReadsGone: of(({ during }) => during.cachedReadsGoneMs),
-    serviceGone: of(({ during }) => during.serviceGoneMs),
-    writesGoneAfter: of(({ after }) => after.writesGoneMs),
+    writesGone: each(({ during }) => during.writesGoneMs),
+    readsGone: each(({ during }) => during.readsGoneMs),
+    cachedReadsGone: each(({ during }) => during.cachedReadsGoneMs),
+    serviceGone: each(({ during }) => during.serviceGoneMs),
+    writesGoneAfter: each(({ after }) => after.writesGoneMs),
     failed: sum(({ during, after }) => during.failed + after.failed),
     retried: sum(({ during, after }) => during.retried + after.retried),
     serviceRetried: sum(({ during, after }) => during.serviceRetried + after.serviceRetried),

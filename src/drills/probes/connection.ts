@@ -185,7 +185,9 @@ export class Connection {
 
   async #session(): Promise<Session> {
     if (this.#closed) throw new NotSent('the drill is over');
-    const session = this.#current ?? this.#connect();
+    // A session that was destroyed says that it is closed only when its socket is.
+    const isUsable = this.#current && !this.#current.http2.destroyed && !this.#current.http2.closed;
+    const session = isUsable ? this.#current! : this.#connect();
     await session.ready;
     return session;
   }
