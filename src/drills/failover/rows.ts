@@ -31,6 +31,8 @@ export interface Row {
   readonly extraMs?: Extra;
   /** No request fails that a client asks again once. */
   readonly retryHelps?: true;
+  /** What mending it costs counts as well. */
+  readonly throughout?: true;
   /** Until it is mended. */
   readonly watchMs: number;
   /** A host that the failure does not concern: the service is asked through it. */
@@ -273,6 +275,7 @@ export const ROWS: readonly Row[] = [
     id: 'first-server-replaced',
     title: 'the first server destroyed for good (address and etcd leader elsewhere), a new one joined',
     writesMs: [500, 500],
+    throughout: true,
     watchMs: 1_000,
     prepare: async (scene) => {
       const gone = firstServer(scene);

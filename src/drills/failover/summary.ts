@@ -45,7 +45,7 @@ export function summarizeRow(of: Row, outcomes: readonly Outcome[], isJudged = t
   const summary = {
     row,
     repetitions: outcomes.length,
-    writesGone: each(({ during }) => during.writesGoneMs),
+    writesGone: each(({ during, after }) => Math.max(during.writesGoneMs, row.throughout ? after.writesGoneMs : 0)),
     readsGone: each(({ during }) => during.readsGoneMs),
     cachedReadsGone: each(({ during }) => during.cachedReadsGoneMs),
     serviceGone: each(({ during }) => during.serviceGoneMs),
