@@ -4,14 +4,17 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { HttpsClient } from '../../src/client/https.ts';
+import { accessFrom, readKubeconfig } from '../../src/client/kubeconfig.ts';
 import { Hosts } from '../../src/cluster/ha/hosts.ts';
 import type { HaStatus } from '../../src/cluster/ha/status.ts';
 import { layoutOf } from '../../src/cluster/layout.ts';
+import { Load } from '../../src/drills/failover/load.ts';
+import { Connection } from '../../src/drills/probes/connection.ts';
 import { isReason, StatusError } from '../../src/machinery/status.ts';
-import { realEnvironment } from '../../src/platform/environment.ts';
+import { realClock, realEnvironment } from '../../src/platform/environment.ts';
 import { BUNDLE, eventually, run } from './harness.ts';
 import { CLIENT, clientDuring, fetchOnce, RealCluster, WEB_1 } from './real-cluster.ts';
 import { adminClient, WriteLoad } from './write-load.ts';
@@ -136,6 +139,7 @@ describe('losses', () => {
       await load.abandon();
       await retrying.stop();
     });
+    const watched = await watchedLoad(t, 'killed');
     await load.start(2, 2);
     await load.reached(20);
     for (const name of ['cp-1', 'cp-2', 'cp-3']) {
@@ -148,6 +152,7 @@ describe('losses', () => {
     }
     await load.stop();
     await load.checkPresent();
+    assert.deepEqual(await watched.judge(signal), []);
     const { requests, retried, failed, longestMs } = await retrying.stop();
     t.diagnostic(
       `${load.acknowledged} writes acknowledged; ${requests} requests, ${retried} retried, longest ${longestMs} ms`,
@@ -160,14 +165,12 @@ describe('losses', () => {
     const [holder = ''] = (await status()).holders;
     const client = await adminClient(cluster);
     t.after(() => client.close());
-    let gapMs = 0;
+    const load = await watchedLoad(t, 'off');
+    const offMs = performance.now();
     const report = await clientDuring(await nodeUrl('worker-2'), async () => {
-      const offMs = performance.now();
       await hosts.powerOff(holder, signal);
       await eventually('a write is taken', () => write(client, `moved-${holder}`));
-      gapMs = Math.round(performance.now() - offMs);
     });
-    t.diagnostic(`writes gone for ${gapMs} ms`);
     assert.deepEqual(report.failed, []);
     const now = await status();
     assert.equal(now.holders.length, 1);
@@ -177,6 +180,10 @@ describe('losses', () => {
     await hosts.powerOn(holder, signal);
     assert.equal((await allWell()).tolerates.all, 1);
     assert.notEqual((await status()).holders[0], holder, 'the address stays where it is');
+    const { writesGoneMs, readsGoneMs, failed, asked } = load.seen(offMs, performance.now());
+    const gone = `gone: writes ${Math.round(writesGoneMs)} ms, reads ${Math.round(readsGoneMs)} ms`;
+    t.diagnostic(`${gone}; ${failed} of ${asked} requests failed twice`);
+    assert.deepEqual(await load.judge(signal), []);
   });
 
   test('without a quorum writes are refused clearly, and what is known can be read', async (t) => {
@@ -239,6 +246,17 @@ describe('losses', () => {
 
   test('down leaves nothing on the machine', () => cluster.downLeavesNothing());
 });
+
+/** Clients that write, read and watch all the time, and whose histories can be judged. Ends with the test. */
+async function watchedLoad(t: TestContext, name: string): Promise<Load> {
+  const access = await accessFrom(await readKubeconfig(join(cluster.root, 'admin.kubeconfig')));
+  const connect = async (pingMs?: number) =>
+    new Connection({ access, clock: realClock, connectTimeoutMs: 500, ...(pingMs !== undefined && { pingMs }) });
+  const place = { env: { clock: realClock }, namespace: 'default', connect, serviceUrl: nodeUrl };
+  const load = await Load.start(place, name, 'worker-2', signal);
+  t.after(() => load.close());
+  return load;
+}
 
 async function write(client: HttpsClient, name: string): Promise<boolean> {
   try {

@@ -1,4 +1,5 @@
 // Everything that clients do during one drill, and what they saw of it.
+import type { Environment } from '../../lib/environment.ts';
 import { checkHistories, checkWatch } from '../checkers/history.ts';
 import { ApiProbe, askTwice } from '../probes/api.ts';
 import type { Connection } from '../probes/connection.ts';
@@ -6,7 +7,6 @@ import { type Attempt, type OpenLoop, runOpenLoop, type Sample } from '../probes
 import { longestGap, summarize } from '../probes/outage.ts';
 import { askService } from '../probes/service.ts';
 import { WatchProbe } from '../probes/watch.ts';
-import { NAMESPACE, type Stage } from './stage.ts';
 
 const WRITES_A_SECOND = 50;
 const READS_A_SECOND = 50;
@@ -38,6 +38,17 @@ export interface Seen {
   readonly errors: Readonly<Record<string, number>>;
 }
 
+/** Where clients are at work. */
+export interface LoadPlace {
+  readonly env: Pick<Environment, 'clock'>;
+  /** Of the ConfigMaps that are written. */
+  readonly namespace: string;
+  /** A connection of its own to the API's address. */
+  connect(pingMs?: number): Promise<Connection>;
+  /** A service by node port, through one host. */
+  serviceUrl(host: string): Promise<string>;
+}
+
 interface Samples {
   readonly writes: Sample[];
   readonly reads: Sample[];
@@ -46,7 +57,7 @@ interface Samples {
 }
 
 export class Load {
-  readonly #stage: Stage;
+  readonly #place: LoadPlace;
   readonly #stop = new AbortController();
   readonly #watchStop = new AbortController();
   readonly #connections: readonly Connection[];
@@ -57,10 +68,10 @@ export class Load {
   #serviceUrl: string;
 
   private constructor(
-    stage: Stage,
+    place: LoadPlace,
     parts: { connections: readonly Connection[]; api: ApiProbe; watch: WatchProbe; url: string },
   ) {
-    this.#stage = stage;
+    this.#place = place;
     this.#connections = parts.connections;
     this.#api = parts.api;
     this.#watch = parts.watch;
@@ -69,18 +80,19 @@ export class Load {
   }
 
   /** `name` begins the names of the objects that it writes; `via` is the host whose node port it asks the service by. */
-  static async start(stage: Stage, name: string, via: string, signal: AbortSignal): Promise<Load> {
-    const [main, watching, cached] = [await stage.connect(), await stage.connect(PING_MS), await stage.connect()];
-    const { clock } = stage.env;
-    const options = { connection: main, clock, namespace: NAMESPACE, prefix: name, keys: KEYS, timeoutMs: TIMEOUT_MS };
+  static async start(place: LoadPlace, name: string, via: string, signal: AbortSignal): Promise<Load> {
+    const [main, watching, cached] = [await place.connect(), await place.connect(PING_MS), await place.connect()];
+    const { namespace } = place;
+    const { clock } = place.env;
+    const options = { connection: main, clock, namespace, prefix: name, keys: KEYS, timeoutMs: TIMEOUT_MS };
     const api = await ApiProbe.start(options, signal);
-    const path = `/api/v1/namespaces/${NAMESPACE}/configmaps?labelSelector=drill%3D${name}`;
+    const path = `/api/v1/namespaces/${namespace}/configmaps?labelSelector=drill%3D${name}`;
     const watch = new WatchProbe({ connection: watching, clock, path, resourceVersion: api.resourceVersion });
-    return new Load(stage, { connections: [main, watching, cached], api, watch, url: await stage.serviceUrl(via) });
+    return new Load(place, { connections: [main, watching, cached], api, watch, url: await place.serviceUrl(via) });
   }
 
   #start(): readonly Promise<unknown>[] {
-    const { clock } = this.#stage.env;
+    const { clock } = this.#place.env;
     const { signal } = this.#stop;
     const loop = (kind: keyof Samples, perSecond: number, ask: OpenLoop<unknown>['ask']): Promise<unknown> => {
       const keep = (sample: Sample): void => void this.#samples[kind].push(sample);
@@ -98,7 +110,7 @@ export class Load {
   }
 
   async #readCached(): Promise<Attempt> {
-    const path = `/api/v1/namespaces/${NAMESPACE}/configmaps/kube-root-ca.crt?resourceVersion=0`;
+    const path = `/api/v1/namespaces/${this.#place.namespace}/configmaps/kube-root-ca.crt?resourceVersion=0`;
     const question = { method: 'GET', path, timeoutMs: TIMEOUT_MS };
     const { answer, error, retries } = await askTwice(this.#connections[2]!, question, this.#watchStop.signal);
     return answer?.code === 200
@@ -113,7 +125,7 @@ export class Load {
 
   /** Asks the service through another host from now on. */
   async askServiceVia(host: string): Promise<void> {
-    this.#serviceUrl = await this.#stage.serviceUrl(host);
+    this.#serviceUrl = await this.#place.serviceUrl(host);
   }
 
   /** Resolves with the time at which the first write or cached read that is asked after `fromMs` is answered well. */

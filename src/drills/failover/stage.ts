@@ -31,6 +31,7 @@ const CONNECT_TIMEOUT_MS = 500;
 const PREPARE_TIMEOUT_MS = 10_000;
 
 export class Stage {
+  readonly namespace = NAMESPACE;
   readonly hosts: Hosts;
   readonly env: Environment;
   readonly image: string;
