@@ -36,6 +36,8 @@ async function bundles(directory: string): Promise<Metafile> {
     target: 'es2022',
     format: 'esm',
     legalComments: 'none',
+    // ws does without its two optional native helpers: nobody installs them beside a bundle.
+    define: { 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
     external: NATIVE,
     // CommonJS packages that are bundled ask for Node's own modules with require.
     banner: {

@@ -17,6 +17,8 @@ await build({
   sourcemap: 'external',
   footer: { js: '//# sourceMappingURL=main.js.map' },
   legalComments: 'none',
+  // ws does without its two optional native helpers: nobody installs them beside a bundle.
+  define: { 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
   // lmdb loads a native addon. The others look files up beside themselves.
   external: ['lmdb'],
   banner: {
