@@ -160,7 +160,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     ...(anonymous !== undefined && { anonymous }),
     ...(staticTokens && { staticTokens }),
   });
-  const callWebhook = webhookCaller(serviceResolver(cachedServices(tables, caches), env.random), env.clock);
+  const callWebhook = webhookCaller(serviceResolver(cachedServices(tables, caches), env.random), env.clock, ends);
   const registry = createRegistry({
     tables,
     store,
@@ -237,11 +237,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     await close();
     throw error;
   }
-  const keepOwn = (): void => {
-    aggregation?.services.keepOwn().catch((error: unknown) => {
-      if (!ends.aborted) env.log.warn('the API services could not be kept', { reason: String(error) });
-    });
-  };
+  const keepOwn = (): void => aggregation?.services.keepOwn();
   await serveDefinitions({ tables, caches, api: registry, env, context: ownContext, changed: keepOwn }, ends);
   aggregation?.services.follow();
   keepOwn();
@@ -448,7 +444,7 @@ function aggregate(
   if (!row) return undefined;
   const { registry, caches, frontProxy } = parts;
   const known = cachedServices(tables, caches);
-  const proxy = aggregationProxy(serviceResolver(known, env.random), frontProxy);
+  const proxy = aggregationProxy(serviceResolver(known, env.random), frontProxy, signal);
   const options = { tables, caches, api: registry, env, context: ownContext, services: known, ask: proxy.ask };
   const services = new ApiServices(options, row, signal);
   const pass: OtherServers['pass'] = (version, response, user) => proxy.pass(version.apiService, response, user);

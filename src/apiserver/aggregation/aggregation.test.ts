@@ -14,6 +14,7 @@ import { realClock, realRandom } from '../../platform/environment.ts';
 import { openMemoryStore } from '../../store/memory.ts';
 import { createCa, issue } from '../auth/certificates.ts';
 import { type ApiServer, startApiServer } from '../server.ts';
+import { rowsOfList } from './availability.ts';
 
 const clock = new FakeClock(realClock.now());
 const store = openMemoryStore({ clock });
@@ -217,4 +218,56 @@ test('one that no longer answers is told of, and found again', async () => {
   await becomes('True Passed');
   await ask('DELETE', `${API_SERVICES}/v1.wardle.example.com`);
   await until('it is gone', async () => (await ask('GET', `${PATH}/flunders`)).status === 404);
+});
+
+test('an APIService of what the server serves comes back when somebody deletes it', async () => {
+  assert.equal((await ask('DELETE', `${API_SERVICES}/v1.apps`)).status, 200);
+  await until('it is there again', async () => (await available('v1.apps')) === 'True Local');
+});
+
+test('the APIService of a group version of custom resources is there as long as one of them', async () => {
+  const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+  const define = (kind: string): Promise<Answer> =>
+    ask('POST', definitions, {
+      metadata: { name: `${kind.toLowerCase()}s.made.example.com` },
+      spec: {
+        group: 'made.example.com',
+        scope: 'Namespaced',
+        names: { plural: `${kind.toLowerCase()}s`, kind },
+        versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+      },
+    });
+  await define('Cup');
+  await define('Mug');
+  await until('it is there', async () => (await available('v1.made.example.com')) === 'True Local');
+  const gone = (kind: string): Promise<true> =>
+    until(`${kind} is gone`, async () => {
+      await clock.advance(1000);
+      return (await ask('GET', `${definitions}/${kind}s.made.example.com`)).status === 404;
+    });
+  await ask('DELETE', `${definitions}/cups.made.example.com`);
+  await gone('cup');
+  assert.equal(await available('v1.made.example.com'), 'True Local');
+  await ask('DELETE', `${definitions}/mugs.made.example.com`);
+  await gone('mug');
+  await until('it goes too', async () => (await ask('GET', `${API_SERVICES}/v1.made.example.com`)).status === 404);
+});
+
+test('of what another server tells in discovery only what is a resource is taken', () => {
+  const list = {
+    resources: [
+      null,
+      5,
+      { name: 7 },
+      { name: 'a' },
+      { name: 'b', kind: 'B', verbs: 'get', shortNames: 3, categories: [1, 'all'] },
+    ],
+  };
+  const rows = rowsOfList(list, 'g.example.com', 'v1');
+  assert.deepEqual(
+    rows.map(({ resource, verbs, shortNames, categories }) => ({ resource, verbs, shortNames, categories })),
+    [{ resource: 'b', verbs: [], shortNames: [], categories: ['all'] }],
+  );
+  for (const none of [null, 'x', { resources: 'many' }, []])
+    assert.deepEqual(rowsOfList(none, 'g.example.com', 'v1'), []);
 });

@@ -3,8 +3,10 @@
 import type { APIService, EndpointSlice, Service } from '../../api/generated/types.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import { apiVersionOf, type Resource, type Tables } from '../../api/tables.ts';
-import { rfc3339, type Timer } from '../../lib/clock.ts';
+import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
+import { rfc3339, sleep, type Timer } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
+import { nextTurn } from '../../lib/turns.ts';
 import { isReason } from '../../machinery/status.ts';
 import type { CachedObject, CacheSet, RequestContext, ResourceApi } from '../contract.ts';
 import { servedGroups } from '../discovery/served-groups.ts';
@@ -23,7 +25,7 @@ export interface ApiServicesOptions {
   readonly caches: CacheSet;
   /** Without authorization: what is done here is the server's own doing. */
   readonly api: ResourceApi;
-  readonly env: Pick<Environment, 'clock' | 'log'>;
+  readonly env: Pick<Environment, 'clock' | 'random' | 'log'>;
   readonly context: (signal: AbortSignal) => RequestContext;
   readonly services: {
     service(namespace: string, name: string): Service | undefined;
@@ -47,6 +49,7 @@ export interface RemoteVersion {
 const CHECK_MS = 30_000;
 const RETRY_MS = 1_000;
 const CHECK_TIMEOUT_MS = 5_000;
+const KEEP_RETRY: BackoffPolicy = { initialMs: 50, maximumMs: 10_000, factor: 2, jitter: 0.2 };
 const MANAGED = 'kube-aggregator.kubernetes.io/automanaged';
 /** Of groups that custom resources make: as upstream. */
 const CUSTOM_PRIORITY = { groupPriorityMinimum: 1000, versionPriority: 100 };
@@ -61,6 +64,9 @@ export class ApiServices {
   readonly #row: Resource;
   readonly #signal: AbortSignal;
   readonly #remote = new Map<string, Remote>();
+  /** What is served, or its APIServices, may have changed since they were last looked at. */
+  #stale = false;
+  #keeping = false;
 
   constructor(options: ApiServicesOptions, row: Resource, signal: AbortSignal) {
     this.#options = options;
@@ -101,8 +107,10 @@ export class ApiServices {
       deliver: (batch) => {
         for (const delivery of batch) {
           if (delivery.type === 'BOOKMARK') continue;
-          if (delivery.type === 'DELETED') this.#drop(delivery.object.name);
-          else this.#take(delivery.object);
+          if (delivery.type === 'DELETED') {
+            this.#drop(delivery.object.name);
+            this.keepOwn();
+          } else this.#take(delivery.object);
         }
       },
       end: () => this.follow(),
@@ -110,18 +118,48 @@ export class ApiServices {
     });
   }
 
-  /** Makes and removes the APIServices of what this server serves itself. */
-  async keepOwn(): Promise<void> {
+  /** Keeps the APIServices of what this server serves itself; to be called whenever that has changed. */
+  keepOwn(): void {
+    this.#stale = true;
+    if (!this.#keeping) void this.#keep();
+  }
+
+  async #keep(): Promise<void> {
+    const { clock, random, log } = this.#options.env;
+    this.#keeping = true;
+    for (let failures = 0; this.#stale && !this.#signal.aborted; ) {
+      // The definitions whose changes come in this turn are all served at its end.
+      await nextTurn();
+      this.#stale = false;
+      try {
+        await this.#makeOwn();
+        await this.#removeOwn();
+        failures = 0;
+      } catch (error) {
+        if (this.#signal.aborted) break;
+        if (failures === 0) log.warn('the API services could not be kept', { reason: String(error) });
+        this.#stale = true;
+        await sleep(clock, backoffMs(KEEP_RETRY, failures++, random), this.#signal).catch(() => undefined);
+      }
+    }
+    this.#keeping = false;
+  }
+
+  async #makeOwn(): Promise<void> {
     const { tables, caches, api, context } = this.#options;
-    const wanted = new Map(ownApiServices(tables).map((one) => [one.metadata.name, one]));
-    const present = caches.for(this.#row).list({}).items;
-    for (const [name, object] of wanted) {
-      if (present.some((item) => item.name === name)) continue;
+    for (const object of ownApiServices(tables)) {
+      if (caches.for(this.#row).get(undefined, object.metadata.name)) continue;
       await api
         .create(context(this.#signal), { resource: this.#row }, structuredClone(object), {})
         .catch(unless('AlreadyExists'));
     }
-    for (const { name, object } of present) {
+  }
+
+  /** Another server may know more, or less, by now: whoever serves a group version makes its APIService again. */
+  async #removeOwn(): Promise<void> {
+    const { tables, caches, api, context } = this.#options;
+    const wanted = new Set(ownApiServices(tables).map((one) => one.metadata.name));
+    for (const { name, object } of caches.for(this.#row).list({}).items) {
       const isOwn = object.metadata.labels?.[MANAGED] !== undefined && !(object as APIService).spec?.service;
       if (!isOwn || wanted.has(name)) continue;
       await api.delete(context(this.#signal), { resource: this.#row, name }, {}).catch(unless('NotFound'));
@@ -179,15 +217,15 @@ export class ApiServices {
     const { services, ask, env } = this.#options;
     const { apiService, group, version } = remote;
     const { namespace = '', name = '' } = apiService.spec?.service ?? {};
-    const problem = placeProblem(
-      apiService,
-      services.service(namespace, name),
-      services.endpointSlices(namespace, name),
-    );
-    if (problem) return problem;
     const late = new AbortController();
     const timer = env.clock.timer(CHECK_TIMEOUT_MS, () => late.abort(new Error('context deadline exceeded')));
     try {
+      const problem = placeProblem(
+        apiService,
+        services.service(namespace, name),
+        services.endpointSlices(namespace, name),
+      );
+      if (problem) return problem;
       const list = await ask(apiService, `/apis/${group}/${version}`, AbortSignal.any([late.signal, this.#signal]));
       Object.assign(remote, { resources: rowsOfList(list, group, version) });
       return PASSED;

@@ -67,11 +67,26 @@ interface ResourceEntry {
   readonly version?: string;
 }
 
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const texts = (value: unknown): readonly string[] => (Array.isArray(value) ? value.filter(isText) : []);
+
+/** An entry that everybody's discovery can be made of; undefined for one that tells of no resource. */
+function entryOf(found: unknown): ResourceEntry | undefined {
+  const one = (found ?? {}) as { readonly [member: string]: unknown };
+  if (!isText(one.name) || !isText(one.kind)) return undefined;
+  return {
+    ...{ name: one.name, kind: one.kind, namespaced: one.namespaced === true },
+    ...{ verbs: texts(one.verbs), shortNames: texts(one.shortNames), categories: texts(one.categories) },
+    ...(isText(one.singularName) && { singularName: one.singularName }),
+    ...(isText(one.group) && { group: one.group }),
+    ...(isText(one.version) && { version: one.version }),
+  };
+}
+
 /** The resources that another server's APIResourceList tells of, as rows for the discovery documents; they are in no table. */
 export function rowsOfList(list: unknown, group: string, version: string): Resource[] {
-  const entries = ((list as { resources?: readonly ResourceEntry[] } | null)?.resources ?? []).filter(
-    (one) => one?.name,
-  );
+  const found = (list as { resources?: unknown } | null)?.resources;
+  const entries = (Array.isArray(found) ? found : []).flatMap((one) => entryOf(one) ?? []);
   const whole = entries.filter((one) => !one.name.includes('/'));
   return whole.map((one) => ({
     group,

@@ -1,10 +1,11 @@
 // Requests for group versions that extension API servers serve: passed on to an endpoint of their Service, in the name of who
 // asked, which the front proxy's certificate vouches for.
-import { Agent, request } from 'node:https';
+import type { Agent } from 'node:https';
 import type { APIService } from '../../api/generated/types.ts';
 import { parseJson } from '../../api/json.ts';
 import { StatusError } from '../../machinery/status.ts';
 import type { UserInfo } from '../contract.ts';
+import { ask, TlsAgents } from '../http/ask.ts';
 import { type Destination, forward, forwardUpgrade, relay, returnedHeaders } from '../http/forward.ts';
 import type { Response } from '../http/response.ts';
 import type { ResolveService } from '../webhooks/client.ts';
@@ -23,33 +24,24 @@ export interface AggregationProxy {
 }
 
 const SELF: UserInfo = { username: 'system:kube-aggregator', groups: ['system:masters'] };
-const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
-const MAX_IDLE = 16;
 /** Settings of extension API servers that connections are kept for. */
 const MAX_AGENTS = 64;
 
-export function aggregationProxy(resolve: ResolveService, identity: FrontProxy | undefined): AggregationProxy {
-  const agents = new Map<string, Agent>();
+/** `signal` ends the connections that are kept. */
+export function aggregationProxy(
+  resolve: ResolveService,
+  identity: FrontProxy | undefined,
+  signal: AbortSignal,
+): AggregationProxy {
+  const agents = new TlsAgents(MAX_AGENTS, signal);
   const agentOf = ({ spec }: APIService): Agent => {
     const { caBundle, insecureSkipTLSVerify, service } = spec ?? {};
-    const servername = `${service?.name}.${service?.namespace}.svc`;
-    const key = JSON.stringify([caBundle, insecureSkipTLSVerify, servername]);
-    const known = agents.get(key);
-    if (known) return known;
-    if (agents.size >= MAX_AGENTS) {
-      for (const agent of agents.values()) agent.destroy();
-      agents.clear();
-    }
-    const agent = new Agent({
-      keepAlive: true,
-      maxFreeSockets: MAX_IDLE,
-      servername,
+    return agents.of({
+      servername: `${service?.name}.${service?.namespace}.svc`,
       ...(identity && { cert: identity.certificate, key: identity.key }),
-      ...(caBundle && { ca: Buffer.from(caBundle, 'base64') }),
+      ...(caBundle && { ca: Buffer.from(caBundle, 'base64').toString('utf8') }),
       ...(insecureSkipTLSVerify && { rejectUnauthorized: false }),
     });
-    agents.set(key, agent);
-    return agent;
   };
   const destinationOf = async (apiService: APIService, path: string, signal: AbortSignal): Promise<Destination> => {
     const { name = '', namespace = '', port = 443 } = apiService.spec?.service ?? {};
@@ -85,27 +77,17 @@ export function remoteHeaders({ username, uid, groups, extra = {} }: UserInfo): 
   return headers;
 }
 
-function askJson({ host, port, path, agent }: Destination, headers: object, signal: AbortSignal): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const accept = { ...headers, accept: 'application/json' };
-    const asked = request({ host, port, path, method: 'GET', headers: accept as never, agent, signal }, (answer) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      answer.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > MAX_DOCUMENT_BYTES) answer.destroy(new Error('the document is too large'));
-        else chunks.push(chunk);
-      });
-      answer.on('error', reject);
-      answer.on('end', () => {
-        if (answer.statusCode !== 200)
-          reject(new Error(`https://${host}:${port}${path}: bad status code ${answer.statusCode}`));
-        else resolve(Promise.try(() => parseJson(Buffer.concat(chunks).toString('utf8'))));
-      });
-    });
-    asked.on('error', (error) =>
-      reject(new Error(`https://${host}:${port}${path}: ${error.message}`, { cause: error })),
-    );
-    asked.end();
-  });
+async function askJson(
+  { host, port, path, agent }: Destination,
+  asUser: object,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const headers = { ...asUser, accept: 'application/json' };
+  try {
+    const { code, text } = await ask({ host, port, path, method: 'GET', headers, agent, signal });
+    if (code !== 200) throw new Error(`bad status code ${code}`);
+    return parseJson(text);
+  } catch (error) {
+    throw new Error(`https://${host}:${port}${path}: ${(error as Error).message}`, { cause: error });
+  }
 }

@@ -15,6 +15,8 @@ export interface ConversionOptions {
 }
 
 const TIMEOUT_MS = 30_000;
+/** Objects of one review: a long list is not one stretch of writing and reading, and no answer grows without end. */
+const OBJECTS_PER_REVIEW = 250;
 
 interface Review {
   readonly response?: {
@@ -25,7 +27,7 @@ interface Review {
 }
 
 export function conversionByWebhook({ call, definition, random }: ConversionOptions): ConvertByWebhook {
-  return async (name, objects, apiVersion, signal) => {
+  const convert: ConvertByWebhook = async (name, objects, apiVersion, signal) => {
     const found = definition(name);
     const config = found?.spec.conversion?.webhook?.clientConfig as WebhookConfig | undefined;
     const subject = `${apiVersion}, Kind=${objects[0]?.kind ?? ''}`;
@@ -53,6 +55,13 @@ export function conversionByWebhook({ call, definition, random }: ConversionOpti
       fail(`webhook returned ${converted.length} objects, expected ${objects.length}`);
     }
     return converted.map((one, i) => checked(one, objects[i]!, apiVersion, fail));
+  };
+  return async (name, objects, apiVersion, signal) => {
+    const converted: KubeObject[] = [];
+    for (let i = 0; i < objects.length; i += OBJECTS_PER_REVIEW) {
+      converted.push(...(await convert(name, objects.slice(i, i + OBJECTS_PER_REVIEW), apiVersion, signal)));
+    }
+    return converted;
   };
 }
 

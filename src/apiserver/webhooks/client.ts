@@ -1,8 +1,9 @@
 // Calls webhooks: a JSON document by POST over HTTPS to a URL, or to an endpoint of a Service, whose certificate is that of
 // NAME.NAMESPACE.svc.
-import { Agent, request } from 'node:https';
+import type { Agent } from 'node:https';
 import { parseJson, stringifyJson } from '../../api/json.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { ask, TlsAgents, type WholeAnswer } from '../http/ask.ts';
 
 /** Where a webhook is (WebhookClientConfig of admission registrations and of custom resource definitions). */
 export interface WebhookConfig {
@@ -32,29 +33,12 @@ export type CallWebhook = (
   options: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ) => Promise<unknown>;
 
-/** Answers that are larger are refused. */
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
-/** Idle connections kept to one webhook, and webhooks that connections are kept to. */
-const MAX_IDLE = 16;
+/** Authorities of webhooks that connections are kept for. */
 const MAX_AGENTS = 256;
 
-export function webhookCaller(resolve: ResolveService, clock: Clock): CallWebhook {
-  const agents = new Map<string, Agent>();
-  const agentOf = (ca: string | undefined): Agent => {
-    const known = agents.get(ca ?? '');
-    if (known) return known;
-    if (agents.size >= MAX_AGENTS) {
-      for (const agent of agents.values()) agent.destroy();
-      agents.clear();
-    }
-    const agent = new Agent({
-      keepAlive: true,
-      maxFreeSockets: MAX_IDLE,
-      ...(ca && { ca: Buffer.from(ca, 'base64') }),
-    });
-    agents.set(ca ?? '', agent);
-    return agent;
-  };
+/** `signal` ends the connections that are kept. */
+export function webhookCaller(resolve: ResolveService, clock: Clock, signal: AbortSignal): CallWebhook {
+  const agents = new TlsAgents(MAX_AGENTS, signal);
   return async (config, body, { timeoutMs, signal }) => {
     const late = new AbortController();
     const timer = clock.timer(timeoutMs, () => late.abort(new Error('context deadline exceeded')));
@@ -62,7 +46,7 @@ export function webhookCaller(resolve: ResolveService, clock: Clock): CallWebhoo
     const shown = shownUrl(config, timeoutMs);
     try {
       const place = await placeOf(config, resolve, either);
-      const { code, text } = await post(place, stringifyJson(body), agentOf(config.caBundle), timeoutMs, either);
+      const { code, text } = await post(place, stringifyJson(body), agentOf(agents, config), timeoutMs, either);
       if (code !== 200)
         throw new Error(`the server responded with the status code ${code} but did not return more information`);
       return parseJson(text);
@@ -74,6 +58,10 @@ export function webhookCaller(resolve: ResolveService, clock: Clock): CallWebhoo
       timer.cancel();
     }
   };
+}
+
+function agentOf(agents: TlsAgents, { caBundle }: WebhookConfig): Agent {
+  return agents.of(caBundle ? { ca: Buffer.from(caBundle, 'base64').toString('utf8') } : {});
 }
 
 interface Place {
@@ -108,36 +96,11 @@ function post(
   agent: Agent,
   timeoutMs: number,
   signal: AbortSignal,
-): Promise<{ code: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const query = `${path.includes('?') ? '&' : '?'}timeout=${Math.round(timeoutMs / 1000)}s`;
-    const headers = { 'content-type': 'application/json', accept: 'application/json', host: serverName };
-    // A name of an address may not be asked for in the handshake.
-    const servername = /^[\d.]+$|:/.test(serverName) ? undefined : serverName;
-    const sent = request(
-      {
-        host,
-        port,
-        path: `${path}${query}`,
-        method: 'POST',
-        headers,
-        agent,
-        signal,
-        ...(servername && { servername }),
-      },
-      (answer) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        answer.on('data', (chunk: Buffer) => {
-          size += chunk.length;
-          if (size > MAX_ANSWER_BYTES) answer.destroy(new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`));
-          else chunks.push(chunk);
-        });
-        answer.on('error', reject);
-        answer.on('end', () => resolve({ code: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }));
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
+): Promise<WholeAnswer> {
+  const query = `${path.includes('?') ? '&' : '?'}timeout=${Math.round(timeoutMs / 1000)}s`;
+  const headers = { 'content-type': 'application/json', accept: 'application/json', host: serverName };
+  // A name of an address may not be asked for in the handshake.
+  const servername = /^[\d.]+$|:/.test(serverName) ? undefined : serverName;
+  const named = servername === undefined ? {} : { servername };
+  return ask({ host, port, path: `${path}${query}`, method: 'POST', headers, agent, signal, ...named }, body);
 }
