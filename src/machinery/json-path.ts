@@ -5,13 +5,29 @@ import { sameJson } from '../api/json.ts';
 /** Finds values; an absent member finds nothing. */
 export type JsonPath = (root: unknown) => readonly unknown[];
 
-type Step = (value: unknown) => unknown[];
+type Step = (value: unknown) => Iterable<unknown>;
+
+/** A path is not longer, and finds no more: `..` beside `..` finds some values very often. */
+const MAX_PATH_LENGTH = 10_000;
+export const MAX_FOUND = 10_000;
 
 /** Compiles ".spec.list[?(@.name=="a")].x"; a leading "{" and trailing "}" may be there. Throws SyntaxError. */
 export function compileJsonPath(text: string): JsonPath {
+  if (text.length > MAX_PATH_LENGTH) throw new SyntaxError(`a path of ${text.length} characters`);
   const bare = text.startsWith('{') && text.endsWith('}') ? text.slice(1, -1) : text;
   const steps = new Reader(bare.replace(/^[$@]/, '')).steps();
-  return (root) => steps.reduce<unknown[]>((values, step) => values.flatMap(step), [root]);
+  return (root) => steps.reduce<unknown[]>(takeStep, [root]);
+}
+
+function takeStep(values: readonly unknown[], step: Step): unknown[] {
+  const found: unknown[] = [];
+  for (const value of values) {
+    for (const one of step(value)) {
+      if (found.length >= MAX_FOUND) return found;
+      found.push(one);
+    }
+  }
+  return found;
 }
 
 /** Member names of a path that has nothing else (".spec.replicas"); undefined for others. */
@@ -32,7 +48,14 @@ const member =
   (value) =>
     isObject(value) && Object.hasOwn(value, name) ? [value[name]] : [];
 
-const descendants: Step = (value) => [value, ...childrenOf(value).flatMap(descendants)];
+function* descendants(value: unknown): Iterable<unknown> {
+  const open = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    yield next;
+    for (const child of childrenOf(next).toReversed()) open.push(child);
+  }
+}
 
 function slice(from: number | undefined, to: number | undefined, step: number): Step {
   return (value) => {
@@ -119,15 +142,18 @@ class Reader {
   }
 }
 
-const COMPARISON = /^(.*?)\s*(==|!=|>=|<=|>|<)\s*(.*)$/s;
+const OPERATOR = /==|!=|>=|<=|>|</;
 
 /** `@.type=="Ready"`, or only a path, which asks whether it finds anything. */
 function filterStep(expression: string): Step {
-  const found = COMPARISON.exec(expression);
-  const left = operand(found ? found[1]! : expression);
-  if (!found) return (value) => childrenOf(value).filter((one) => left(one).length > 0);
-  const right = operand(found[3]!);
-  const operator = found[2]!;
+  const found = OPERATOR.exec(expression);
+  if (!found) {
+    const path = operand(expression);
+    return (value) => childrenOf(value).filter((one) => path(one).length > 0);
+  }
+  const [operator] = found;
+  const left = operand(expression.slice(0, found.index).trim());
+  const right = operand(expression.slice(found.index + operator.length).trim());
   return (value) => childrenOf(value).filter((one) => compares(left(one)[0], right(one)[0], operator));
 }
 

@@ -105,7 +105,7 @@ class Watch {
       this.#end(this.#tooOld(error));
       return;
     }
-    if (first.length > INITIAL_PER_SLICE) void this.#deliverInSlices(first);
+    if (first.length > INITIAL_PER_SLICE) void this.#deliverInSlices(first).catch((error) => this.#fail(error));
     else if (first.length > 0) this.#pass(first);
     this.#startTimers();
   }
@@ -138,7 +138,7 @@ class Watch {
         if (this.#ended) return;
         this.#sink.deliver(batch.map((d) => (d.type === 'BOOKMARK' ? d : { ...d, object: shownObjects[next++]! })));
       } catch (error) {
-        this.#end(error instanceof StatusError ? error : new StatusError('InternalError', String(error)));
+        this.#fail(error);
       }
     });
   }
@@ -156,6 +156,8 @@ class Watch {
     for (let i = 0; i < first.length; i += INITIAL_PER_SLICE) {
       if (i > 0) {
         await turns.next();
+        // A webhook is given no more than it has time for: what waits for it is what comes meanwhile.
+        await this.#converted;
         await this.#sink.ready?.();
       }
       if (this.#ended) return;
@@ -223,6 +225,10 @@ class Watch {
         then();
       }),
     );
+  }
+
+  #fail(error: unknown): void {
+    this.#end(error instanceof StatusError ? error : new StatusError('InternalError', String(error)));
   }
 
   #end(error?: StatusError): void {

@@ -1,5 +1,6 @@
 // Schemas as CEL types, and values as CEL sees them.
 import { type Environment, parse } from '@marcbachmann/cel-js';
+import { setMember } from '../../../api/json.ts';
 import type { StructuralSchema } from '../../../api/structural/schema.ts';
 
 /** Words of CEL that may be no names; a property of that name is reached as __word__. */
@@ -82,7 +83,7 @@ export function celValue(schema: StructuralSchema | undefined, value: unknown, r
     const escaped = isMap ? name : escapeProperty(name);
     if (escaped === undefined) continue;
     if ((root || schema?.embedded) && name === 'metadata') made.metadata = namesOf(member);
-    else if (member !== undefined) made[escaped] = celValue(property, member);
+    else if (member !== undefined) setMember(made, escaped, celValue(property, member));
   }
   return made;
 }
