@@ -70,8 +70,9 @@ const converted = (objects: readonly KubeObject[], apiVersion: string): KubeObje
 
 test('more first states than changes may wait all come, however long the webhook takes for each', async () => {
   const count = 10_200;
+  let asked = 0;
   const registry = await withDoors(count, async (_, objects, apiVersion) => {
-    for (let i = 0; i < 3; i++) await nextTurn();
+    if (asked++ === 0) for (let i = 0; i < 1_000; i++) await nextTurn();
     return converted(objects, apiVersion);
   });
   const stop = new AbortController();
