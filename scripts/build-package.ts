@@ -7,6 +7,7 @@ import { isBuiltin } from 'node:module';
 import { dirname, join, normalize, relative } from 'node:path';
 import { build, type Metafile } from 'esbuild';
 import { writeDescriptions } from './descriptions.ts';
+import { withoutBugs } from './without-bugs.ts';
 
 const DESTINATION = 'dist/npm';
 const NATIVE = ['lmdb'];
@@ -29,6 +30,7 @@ async function bundles(directory: string): Promise<Metafile> {
   const { metafile } = await build({
     entryPoints: { main: 'src/main.ts', index: 'src/index.ts' },
     outdir: directory,
+    plugins: [withoutBugs],
     chunkNames: 'chunks/[name]-[hash]',
     bundle: true,
     splitting: true,

@@ -6,6 +6,7 @@ import { runCommand } from './cli/cli.ts';
 import type { Host } from './cluster/host.ts';
 import { InvariantError } from './lib/assert.ts';
 import { LOG_LEVELS, type LogLevel } from './lib/log.ts';
+import { plant } from './lib/planted.ts';
 import { realEnvironment } from './platform/environment.ts';
 
 const stop = new AbortController();
@@ -23,6 +24,9 @@ function logLevel(): LogLevel {
   const asked = LOG_LEVELS.find((level) => level === process.env.TSUKUBE_LOG);
   return asked ?? (['server', 'agent'].includes(process.argv[2] ?? '') ? 'info' : 'warn');
 }
+
+// Refused by any build but the one that is made for it.
+if (process.env.TSUKUBE_PLANT) plant(...process.env.TSUKUBE_PLANT.split(','));
 
 const file = fileURLToPath(import.meta.url);
 const host: Host = {

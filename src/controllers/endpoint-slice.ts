@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint, EndpointSlice, Node, Pod, Service } from '../api/generated/types.ts';
 import { keyOf } from '../api/object.ts';
 import { Expectations } from '../client/expectations.ts';
+import { isPlanted } from '../lib/planted.ts';
 import { controllerReference } from '../machinery/meta.ts';
 import { isReason } from '../machinery/status.ts';
 import { type Controller, type ControllerContext, watch } from './runtime.ts';
@@ -116,7 +117,7 @@ function fill(
     const staying: Endpoint[] = [];
     for (const endpoint of slice.endpoints ?? []) {
       const key = endpoint.targetRef?.uid ?? endpoint.addresses[0] ?? '';
-      const now = left.get(key);
+      const now = left.get(key) ?? (isPlanted('dead-endpoints') ? endpoint : undefined);
       if (!now) continue;
       left.delete(key);
       staying.push(now);

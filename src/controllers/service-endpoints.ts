@@ -2,6 +2,7 @@
 import type { Pod, Service, ServicePort } from '../api/generated/types.ts';
 import { keyOf } from '../api/object.ts';
 import type { Informers } from '../client/contract.ts';
+import { isPlanted } from '../lib/planted.ts';
 import { isTerminating } from '../machinery/meta.ts';
 import { isPodReady, isTerminal } from '../machinery/pods.ts';
 import { labelSelectorFromObject } from '../machinery/selector-parse.ts';
@@ -40,8 +41,8 @@ export function offersOf(service: Service, pods: readonly Pod[]): readonly Offer
 }
 
 function offerOf(service: Service, pod: Pod): Offer {
-  const serving = isPodReady(pod);
-  const terminating = isTerminating(pod);
+  const serving = isPodReady(pod) || isPlanted('dead-endpoints');
+  const terminating = isTerminating(pod) && !isPlanted('dead-endpoints');
   const { hostname, subdomain } = pod.spec;
   return {
     pod,

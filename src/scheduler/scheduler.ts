@@ -4,6 +4,7 @@ import type { EventRecorder } from '../client/event-recorder.ts';
 import { BoundedTasks } from '../lib/bounded-tasks.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
+import { isPlanted } from '../lib/planted.ts';
 import { nextTurn } from '../lib/turns.ts';
 import { ClusterCache } from './cache.ts';
 import { type Decision, decide } from './decide.ts';
@@ -185,6 +186,10 @@ class Scheduler {
     try {
       for (const plugin of profile.preBinds) await plugin.preBind(info, nodeName, this.#signal);
       await profile.bind.bind(info, nodeName, this.#signal);
+      if (isPlanted('bind-twice') && info.pod.metadata.name.endsWith('b')) {
+        const other = this.#cache.columns.names.find((name) => name !== nodeName);
+        if (other) await profile.bind.bind(info, other, this.#signal);
+      }
     } catch (error) {
       for (const plugin of profile.reserves.toReversed()) plugin.unreserve(info, nodeName);
       this.#cache.forget(info.key);

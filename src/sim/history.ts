@@ -152,6 +152,8 @@ export class History {
 
   #acknowledge(revision: Revision, write: Write): void {
     const seen = this.#seen.get(revision);
+    const other = this.#acknowledged.get(revision);
+    if (other) this.#compare(revision, other, { key: write.key, hash: hashOf(write.value) });
     if (seen) this.#compare(revision, write, seen);
     else this.#acknowledged.set(revision, write);
   }

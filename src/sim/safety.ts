@@ -14,6 +14,7 @@ const BUDGETS = '/registry/poddisruptionbudgets/';
 const TERM = (lease: string): string => `/registry/leases/kube-system/${lease}.term`;
 /** Written by whoever leads or not: elections, and what happened. */
 const UNFENCED = ['/registry/leases/', '/registry/events/'];
+const PROPAGATION = ['orphan', 'foregroundDeletion'];
 /** What the disruption controller may not know yet. */
 const BUDGET_LAG_MS = 30_000;
 /** Pods of the scenario with this label have required anti-affinity over host names. */
@@ -55,6 +56,7 @@ export class Safety {
   #take(change: Change): void {
     this.#fencing(change);
     this.#ownership(change);
+    this.#finalizers(change);
     if (change.key.startsWith(PODS)) this.#pod(change);
     const { object, previous } = change;
     const before = previous?.metadata.uid;
@@ -93,6 +95,14 @@ export class Safety {
     for (const { kind, name } of solid) {
       this.#violations.add('garbage', `${key} was collected and its owner ${kind} ${name} is there`);
     }
+  }
+
+  /** What somebody has put a finalizer on stays until that has been taken off. */
+  #finalizers({ key, object, previous, origin }: Change): void {
+    if (object || !previous || origin?.verb !== 'delete') return;
+    // A delete takes off itself what tells how dependents are to be treated.
+    const held = (previous.metadata.finalizers ?? []).filter((name) => !PROPAGATION.includes(name));
+    if (held.length > 0) this.#violations.add('finalizers', `${key} was removed with finalizers ${held.join(', ')}`);
   }
 
   #pod(change: Change): void {

@@ -9,6 +9,8 @@ import type { SimulatedProcess } from './process.ts';
 import { budget, cronJob, daemonSet, deployment, job, NAMESPACE, SCRATCH, service, statefulSet } from './workloads.ts';
 
 const RETRY_MS = 1_000;
+/** What the user takes off again after it has deleted the object. */
+const HOLD = 'simulation/hold';
 /** Evictions of one drain that are tried before the rest of the node is left alone. */
 const EVICTION_TRIES = 30;
 const NEVER = new AbortController().signal;
@@ -142,10 +144,20 @@ export class User {
     const policies = ['Foreground', 'Background', 'Orphan'] as const;
     const propagationPolicy = policies[Math.floor(this.#random.next() * policies.length)]!;
     const deployments: ResourceClient<Deployment> = client.resource('deployments.apps');
-    await this.#create(deployments, deployment(name, 4, 'extra:1'));
+    const held = deployment(name, 4, 'extra:1');
+    await this.#create(deployments, { ...held, metadata: { ...held.metadata, finalizers: [HOLD] } });
     await sleep(program.env.clock, this.#random.next() * 8_000, NEVER);
     say(`deletes Deployment ${name} (${propagationPolicy})`);
     await this.#delete(deployments, { namespace: NAMESPACE, name }, { propagationPolicy });
+    const patch = { type: 'strategic', body: { metadata: { '$deleteFromPrimitiveList/finalizers': [HOLD] } } } as const;
+    await this.#persist(async () => {
+      try {
+        await deployments.patch({ namespace: NAMESPACE, name }, patch);
+      } catch (error) {
+        // A patch whose answer was lost may have let it go.
+        if (!isReason(error, 'NotFound')) throw error;
+      }
+    });
   }
 
   /** A namespace goes with all that is in it, and comes again. */

@@ -2,6 +2,7 @@
 import { InvariantError } from '../lib/assert.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
+import { isPlanted } from '../lib/planted.ts';
 import { nextTurn, onNextTurn } from '../lib/turns.ts';
 import { checkWrite } from './check-write.ts';
 import {
@@ -172,6 +173,7 @@ export class LocalStore implements Store, WatchSource {
     const newest = this.#revisions.at(write.key, this.#revisions.head);
     const previous = newest && this.#stored(write.key, newest);
     const { revision } = this.#apply(write.key, write.value, write.ttlSeconds);
+    if (isPlanted('acknowledge-before-durable') && write.expected > 0) return { kind: 'committed', revision, previous };
     return new Promise((resolve, reject) => {
       const onAbort = (): void => resolve({ kind: 'unknown', cause: signal.reason });
       const settle = (): void => signal.removeEventListener('abort', onAbort);

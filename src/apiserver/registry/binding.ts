@@ -2,6 +2,7 @@
 import type { Binding, Pod } from '../../api/generated/types.ts';
 import { cloneJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
+import { isPlanted } from '../../lib/planted.ts';
 import { setCondition } from '../../machinery/meta.ts';
 import { badRequest, conflict, type FieldError, invalid } from '../../machinery/status.ts';
 import { admit, reviewAdmission } from '../admission/admit.ts';
@@ -61,7 +62,8 @@ export function assigned(pod: Pod, binding: Binding, nowMs: number): Draft<KubeO
     );
   }
   if (pod.metadata.deletionTimestamp) refuse(`pod ${name} is being deleted, cannot be assigned to a host`);
-  if (pod.spec.nodeName) refuse(`pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
+  if (pod.spec.nodeName && !isPlanted('bind-twice'))
+    refuse(`pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
   if ((pod.spec.schedulingGates ?? []).length > 0) refuse(`pod ${name} has non-empty .spec.schedulingGates`);
   const draft = cloneJson(pod) as Draft<Pod>;
   draft.spec.nodeName = binding.target.name!;

@@ -4,6 +4,7 @@ import { cloneJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
 import { rfc3339 } from '../../lib/clock.ts';
+import { isPlanted } from '../../lib/planted.ts';
 import { conflict } from '../../machinery/status.ts';
 import { reviewAdmission } from '../admission/admit.ts';
 import type { DeleteOptions, DeleteResult, RequestContext, Target } from '../contract.ts';
@@ -49,7 +50,8 @@ export function decideDelete(object: KubeObject, row: Resource, options: DeleteO
   const grace = decideGrace(object, row, options, nowMs);
   if (grace.kind === 'pending') return { kind: 'keep' };
   const finalizers = finalizersFor(object, row, options);
-  const held = finalizers.length > 0 || strategy.heldBack?.(object) === true;
+  const forgotten = isPlanted('forget-finalizer');
+  const held = (finalizers.length > 0 && !forgotten) || strategy.heldBack?.(object) === true;
   if (!held && grace.seconds === 0) return { kind: 'remove' };
   const draft = cloneJson(object) as Draft<KubeObject>;
   const { metadata } = draft;

@@ -3,6 +3,7 @@ import type { Eviction, Pod, PodDisruptionBudget } from '../../api/generated/typ
 import { cloneJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import { rfc3339 } from '../../lib/clock.ts';
+import { isPlanted } from '../../lib/planted.ts';
 import { setCondition } from '../../machinery/meta.ts';
 import { isPodReady, isTerminal } from '../../machinery/pods.ts';
 import { labelSelectorFromObject } from '../../machinery/selector-parse.ts';
@@ -90,7 +91,7 @@ async function evictWithBudget(
     const text = 'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.';
     throw new StatusError('InternalError', text);
   }
-  const budget = budgets[0];
+  const budget = isPlanted('ignore-budget') ? undefined : budgets[0];
   let exact = wish;
   if (budget) {
     if (uncounted(pod, budget)) exact = atRevision(wish, pod);

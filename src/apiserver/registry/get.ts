@@ -1,3 +1,4 @@
+import { isPlanted } from '../../lib/planted.ts';
 import { notFound } from '../../machinery/status.ts';
 import type { CachedObject, GetOptions, RequestContext, Target } from '../contract.ts';
 import { type Core, cacheOf, inVersion, inVersionOf } from './context.ts';
@@ -12,7 +13,8 @@ export async function get(core: Core, ctx: RequestContext, target: Target, optio
   if (!isPersisted(resource)) throw notFound(resource, name);
   const cache = cacheOf(core, resource);
   const revision = parseRevision(options.resourceVersion);
-  if (!options.resourceVersion && !core.caches.fresh) await core.caches.consistent(ctx.signal);
+  const isPresent = core.caches.fresh || isPlanted('stale-read');
+  if (!options.resourceVersion && !isPresent) await core.caches.consistent(ctx.signal);
   else if (revision > 0) await waitForRevision(cache, revision, { clock: core.env.clock, signal: ctx.signal });
   const found = cache.get(resource.namespaced ? namespace : undefined, name);
   if (!found) throw notFound(resource, name);

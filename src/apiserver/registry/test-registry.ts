@@ -121,5 +121,5 @@ export async function testRegistry(options: TestOptions = {}): Promise<TestRegis
 
 /** Another server over the same store and clock, with caches of its own. */
 export function secondRegistry(first: TestRegistry, options: TestOptions = {}): Promise<TestRegistry> {
-  return registryOn(first.clock, first.store, { seed: 8, ...options });
+  return registryOn(first.clock, options.store ?? first.store, { seed: 8, ...options });
 }
