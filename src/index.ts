@@ -20,10 +20,12 @@ export type {
 } from './client/contract.ts';
 export {
   type ClusterClient,
+  type ClusterFaults,
   type ClusterNodes,
   type ClusterOptions,
   type ClusterUser,
   type EmbeddedCluster,
+  type FaultInForce,
   type NodesOptions,
   type ObjectOf,
   type ResourceKey,

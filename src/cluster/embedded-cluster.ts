@@ -24,6 +24,7 @@ import {
   type WaitOptions,
   WaitTimeoutError,
 } from './embedded-contract.ts';
+import { EmbeddedFaults } from './embedded-faults.ts';
 import { applyManifest } from './manifests.ts';
 import { DEFAULTS } from './settings.ts';
 import { describeState, nameOf, testOf, type WaitCondition } from './wait-condition.ts';
@@ -90,6 +91,7 @@ class Embedded implements EmbeddedCluster {
   readonly caCertificate: string;
   readonly client: Client;
   readonly nodes: ClusterNodes;
+  readonly faults: EmbeddedFaults;
   readonly #parts: Parts;
   readonly #closeStore: () => Promise<void>;
   /** Aborts when the cluster ends, by itself or by dispose(). */
@@ -107,6 +109,12 @@ class Embedded implements EmbeddedCluster {
     this.kubeconfig = this.kubeconfigFor(ADMINISTRATOR);
     this.client = plane.clientAs(userInfo(ADMINISTRATOR));
     this.nodes = nodesOf(fleet);
+    this.faults = new EmbeddedFaults({
+      env: parts.env,
+      url: this.url,
+      nodes: this.nodes,
+      kubeconfigFor: (user = ADMINISTRATOR, url) => this.#kubeconfig(user, url),
+    });
     this.#ended = plane.ended;
     plane.ended.catch((error: unknown) =>
       this.#over.abort(new Error('a part of the cluster failed', { cause: error })),
@@ -114,6 +122,10 @@ class Embedded implements EmbeddedCluster {
   }
 
   kubeconfigFor(user: ClusterUser): string {
+    return this.#kubeconfig(user, this.url);
+  }
+
+  #kubeconfig(user: ClusterUser, server: string): string {
     const { env, name, plane } = this.#parts;
     const { ca, caCertificate } = plane.apiServer;
     invariant(ca, 'an API server without certificates of its own makes an authority');
@@ -125,7 +137,7 @@ class Embedded implements EmbeddedCluster {
       validityMs: CERTIFICATE_VALIDITY_MS,
       random: env.random,
     });
-    const config = { name, user: user.username, server: this.url, ca: caCertificate, certificate, key };
+    const config = { name, user: user.username, server, ca: caCertificate, certificate, key };
     return printKubeconfig(makeKubeconfig(config));
   }
 
@@ -220,6 +232,7 @@ class Embedded implements EmbeddedCluster {
     const reason = new Error('the cluster has been disposed of');
     this.#over.abort(reason);
     this.#parts.stop.abort(reason);
+    this.faults.close();
     try {
       await this.#ended;
     } finally {

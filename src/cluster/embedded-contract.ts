@@ -69,6 +69,31 @@ export interface ClusterNodes {
   recover(name: string): void;
 }
 
+/** A fault lasts until it is healed: `using fault = cluster.faults.kill()`, or `fault.heal()`. Twice is harmless. */
+export interface FaultInForce extends Disposable {
+  heal(): void;
+}
+
+/**
+ * Breaks the way to the API server for programs that connect by this kubeconfig or URL; `client`, `kubeconfig` and `url` of the
+ * cluster itself go past it, so that a test can look while its controller cannot.
+ */
+export interface ClusterFaults {
+  /** A kubeconfig whose connections can be broken. Default user: an administrator. */
+  kubeconfig(user?: ClusterUser): Promise<string>;
+  url(): Promise<string>;
+  /** Nothing arrives, in either direction; connections stay open. With nodes: these fall silent, and the way is left alone. */
+  partition(options?: { readonly nodes?: readonly string[] }): FaultInForce;
+  /** As when the API server dies: connections are reset, and new ones fail until it is healed. */
+  kill(): FaultInForce;
+  /** The server stands still: connections are made, and nothing is answered. What was asked is answered when it is healed. */
+  pause(): FaultInForce;
+  /** Everything arrives late, in both directions. */
+  delay(options: { readonly delayMs: number; readonly jitterMs?: number }): FaultInForce;
+  /** Heals all of them. */
+  heal(): void;
+}
+
 export interface EmbeddedCluster extends AsyncDisposable {
   /** https://127.0.0.1:PORT */
   readonly url: string;
@@ -79,6 +104,7 @@ export interface EmbeddedCluster extends AsyncDisposable {
   /** An administrator's client. It calls the API server without a connection; objects that it returns are shared and readonly. */
   readonly client: ClusterClient;
   readonly nodes: ClusterNodes;
+  readonly faults: ClusterFaults;
   /** The kubeconfig as a file (mode 0600) that dispose() deletes; for kubectl, helm and programs. */
   kubeconfigFile(): Promise<string>;
   /** A kubeconfig for somebody with no rights but those that RBAC gives. */

@@ -142,7 +142,7 @@ describe('the npm package', () => {
     }
   });
 
-  for (const example of ['node-test', 'vitest', 'kubernetes-client-node']) {
+  for (const example of ['node-test', 'vitest', 'kubernetes-client-node', 'recovery']) {
     it(`runs the example ${example}`, async () => {
       const folder = await installed(example, {});
       await must('npm', ['test', '--prefix', folder], { env, timeoutMs });
