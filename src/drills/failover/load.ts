@@ -1,4 +1,5 @@
 // Everything that clients do during one drill, and what they saw of it.
+import { sleep } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { checkHistories, checkWatch } from '../checkers/history.ts';
 import { ApiProbe, askTwice } from '../probes/api.ts';
@@ -16,6 +17,8 @@ const KEYS = 25;
 const MAX_IN_FLIGHT = 500;
 const TIMEOUT_MS = 1_000;
 const PING_MS = 300;
+/** Long enough for a new connection. */
+const MOVE_MS = 100;
 /** For the last reads: the cluster is whole by then. */
 const END_WITHIN_MS = 20_000;
 
@@ -121,6 +124,14 @@ export class Load {
   /** The names of the server that answers writes and reads now. */
   get servedBy(): readonly string[] {
     return this.#connections[0]!.servedBy;
+  }
+
+  /** Connects anew until none of these servers answers. */
+  async leave(servers: readonly string[], signal: AbortSignal): Promise<void> {
+    while (this.servedBy.length === 0 || servers.some((name) => this.servedBy.includes(name))) {
+      this.#connections[0]!.renew();
+      await sleep(this.#place.env.clock, MOVE_MS, signal);
+    }
   }
 
   /** Asks the service through another host from now on. */

@@ -48,6 +48,13 @@ function controlPlanes({ status }: Scene): readonly string[] {
   return status.hosts.filter(({ role }) => role === 'control-plane').map(({ name }) => name);
 }
 
+/** The server that the clients are connected to. */
+function serving(scene: Scene): string {
+  const name = controlPlanes(scene).find((one) => scene.load.servedBy.includes(one));
+  if (!name) throw new Error(`nobody knows who serves: ${scene.load.servedBy.join(', ')}`);
+  return name;
+}
+
 function others(scene: Scene, than: string): readonly string[] {
   return controlPlanes(scene).filter((name) => name !== than);
 }
@@ -121,6 +128,9 @@ const HOST_LOST: Pick<Row, 'writesMs' | 'watchMs' | 'prepare'> = {
   prepare: together,
 };
 
+/** What clients notice of nothing: a busy machine alone makes such gaps. */
+const NONE = [100, 300] as const;
+
 /** One fence a run of the row: made before, asked after. */
 const fences = new WeakMap<Load, Fence>();
 
@@ -132,9 +142,21 @@ export const ROWS: readonly Row[] = [
     retryHelps: true,
     watchMs: 2_000,
     strike: async (scene) => {
-      const name = controlPlanes(scene).find((one) => scene.load.servedBy.includes(one));
-      if (!name) throw new Error(`nobody knows who serves: ${scene.load.servedBy.join(', ')}`);
-      await scene.stage.hosts.kill(name, 'server');
+      await scene.stage.hosts.kill(serving(scene), 'server');
+      return undefined;
+    },
+  },
+  {
+    id: 'server-paused',
+    title: 'the API server that the client is connected to paused (SIGSTOP) for 3 s',
+    watchMs: 3_000,
+    strike: async (scene) => {
+      await scene.stage.hosts.pause(serving(scene), 'server');
+      return undefined;
+    },
+    mend: async (scene) => {
+      // Whoever serves by now is not paused.
+      for (const name of controlPlanes(scene)) await scene.stage.hosts.resume(name, 'server');
       return undefined;
     },
   },
@@ -195,10 +217,11 @@ export const ROWS: readonly Row[] = [
   },
   {
     id: 'leaders-killed',
-    title: 'kill -9 of the servers that lead controllers and scheduler',
-    writesMs: [300, 500],
+    title: 'kill -9 of the servers that lead controllers and scheduler (clients on another)',
+    writesMs: NONE,
     extraMs: { scheduledMs: 2_000 },
     watchMs: 2_500,
+    prepare: (scene) => scene.load.leave(leading(scene), scene.signal),
     strike: async (scene) => {
       for (const name of leading(scene)) await scene.stage.hosts.kill(name, 'server');
       return newPod(scene);
@@ -206,11 +229,12 @@ export const ROWS: readonly Row[] = [
   },
   {
     id: 'leaders-paused',
-    title: 'the server that leads the controllers paused (SIGSTOP), then continued',
-    writesMs: [300, 500],
-    extraMs: { scheduledMs: 4_000, latePods: 0 },
+    title: 'the server that leads the controllers paused (SIGSTOP), then continued (clients on another)',
+    writesMs: NONE,
+    extraMs: { latePods: 0 },
     watchMs: 0,
     prepare: async (scene) => {
+      await scene.load.leave(leading(scene), scene.signal);
       const [name] = leading(scene);
       const fence = await Fence.make(scene.stage, name!, scene.signal);
       fences.set(scene.load, fence);
