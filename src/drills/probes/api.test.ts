@@ -18,7 +18,7 @@ const PATH = '/api/v1/namespaces/default/configmaps';
 let cluster: EmbeddedCluster;
 /** Between the clients and the server: cuts connections, or lets nothing through. */
 const sockets = new Set<Socket>();
-let silent = false;
+let silent: 'nothing' | 'answers' | 'everything' = 'nothing';
 const relay = createServer((client) => {
   const server = tcp(Number(new URL(cluster.url).port), '127.0.0.1');
   for (const [from, to] of [
@@ -28,7 +28,9 @@ const relay = createServer((client) => {
     sockets.add(from);
     from.on('error', () => undefined);
     from.on('close', () => to.destroy());
-    from.on('data', (data) => silent || to.write(data));
+    from.on('data', (data) => {
+      if (silent === 'nothing' || (silent === 'answers' && from === client)) to.write(data);
+    });
   }
 });
 const cut = (): void => {
@@ -125,17 +127,38 @@ describe('a client of drills', () => {
   it('gives up what is not answered, does not know what became of it, and leaves the connection', async (t) => {
     const main = await connection();
     t.after(() => {
-      silent = false;
+      silent = 'nothing';
       main.close();
     });
     const question = { method: 'GET', path: PATH, timeoutMs: 300 };
     assert.equal((await main.ask({ ...question, timeoutMs: 5_000 }, signal)).code, 200);
     assert.deepEqual(main.servedBy.includes('kubernetes'), true);
-    silent = true;
+    silent = 'everything';
     await assert.rejects(main.ask(question, signal), NoAnswer);
-    silent = false;
+    silent = 'nothing';
     assert.equal((await main.ask({ ...question, timeoutMs: 5_000 }, signal)).code, 200);
     assert.equal(main.connects, 2);
+  });
+
+  it('does not say refused of a write whose answer was lost', async (t) => {
+    const main = await connection();
+    t.after(() => {
+      silent = 'nothing';
+      main.close();
+    });
+    const place = { connection: main, clock: realClock, namespace: 'default', prefix: 'lost', keys: 1 };
+    const probe = await ApiProbe.start({ ...place, timeoutMs: 500 }, signal);
+    silent = 'answers';
+    const { outcome } = await probe.write(0, signal);
+    silent = 'nothing';
+    assert.equal(outcome, 'unknown');
+    await until('it is seen to have been made', async () => {
+      const found = await cluster.client.resource('configmaps').get({ namespace: 'default', name: 'lost-0' });
+      return found.data?.value === '0.0';
+    });
+    main.renew();
+    await probe.readAll(signal);
+    assert.deepEqual(checkHistories(probe.histories()), []);
   });
 
   it('knows that nothing was sent where there is no server', async () => {
@@ -147,16 +170,17 @@ describe('a client of drills', () => {
   it('notices by pings that its connection is silent', async (t) => {
     const watching = await connection(100);
     t.after(() => {
-      silent = false;
+      silent = 'nothing';
       watching.close();
     });
     const stop = new AbortController();
     const watch = new WatchProbe({ connection: watching, clock: realClock, path: PATH, resourceVersion: '0' });
     const watched = watch.run(stop.signal);
     await until('the watch is there', () => watch.events.length > 0);
-    silent = true;
-    await until('it goes on elsewhere', () => watch.resumed > 0);
-    silent = false;
+    silent = 'everything';
+    const resumed = watch.resumed;
+    await until('it goes on elsewhere', () => watch.resumed > resumed);
+    silent = 'nothing';
     stop.abort();
     await watched;
   });
