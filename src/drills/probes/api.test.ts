@@ -179,7 +179,10 @@ describe('a client of drills', () => {
     await until('the watch is there', () => watch.events.length > 0);
     silent = 'everything';
     const resumed = watch.resumed;
+    const silentMs = realClock.monotonic();
     await until('it goes on elsewhere', () => watch.resumed > resumed);
+    // The server itself would take 45 s.
+    assert.ok(realClock.monotonic() - silentMs < 20_000);
     silent = 'nothing';
     stop.abort();
     await watched;
