@@ -1,114 +1,24 @@
 // Custom resources as clients see them: real HTTPS over a memory store.
 import assert from 'node:assert/strict';
-import { Agent, createServer, request } from 'node:https';
+import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { Registry } from 'prom-client';
-import { Tables } from '../../api/tables.ts';
-import { FakeClock } from '../../lib/fake-clock.ts';
-import { silentLog } from '../../lib/log.ts';
 import { until } from '../../lib/test-until.ts';
 import { realClock, realRandom } from '../../platform/environment.ts';
-import { openMemoryStore } from '../../store/memory.ts';
 import { createCa, issue } from '../auth/certificates.ts';
-import { type ApiServer, startApiServer } from '../server.ts';
-
-const clock = new FakeClock(realClock.now());
-const store = openMemoryStore({ clock });
-const stop = new AbortController();
-let server: ApiServer;
-let agent: Agent;
-
-before(async () => {
-  const env = { clock, random: realRandom, log: silentLog, metrics: new Registry() };
-  const staticTokens = new Map([['admin', { username: 'admin', groups: ['system:masters'] }]]);
-  server = await startApiServer({ store, tables: new Tables(), env, staticTokens }, stop.signal);
-  agent = new Agent({ ca: server.caCertificate, keepAlive: true });
-});
-after(async () => {
-  agent.destroy();
-  await server.close();
-  await store.close();
-});
-
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-  readonly warnings: string;
-  // biome-ignore lint/suspicious/noExplicitAny: what a test looks into is what it asserts
-  readonly json: any;
-}
-
-function ask(method: string, path: string, body?: unknown, headers: { [name: string]: string } = {}): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const type = { 'content-type': 'application/json', authorization: 'Bearer admin', ...headers };
-    const sent = request(`${server.url}${path}`, { method, agent, headers: type }, (response) => {
-      let text = '';
-      response.on('data', (chunk) => {
-        text += chunk;
-      });
-      response.on('end', () => {
-        const warnings = String(response.headers.warning ?? '');
-        resolve({
-          status: response.statusCode!,
-          text,
-          warnings,
-          json: text.startsWith('{') ? JSON.parse(text) : undefined,
-        });
-      });
-    });
-    sent.on('error', reject);
-    sent.end(body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body));
-  });
-}
-
-const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-
-interface Version {
-  readonly name?: string;
-  readonly [member: string]: unknown;
-}
-
-function definition(kind: string, versions: readonly Version[], more: object = {}): object {
-  const plural = `${kind.toLowerCase()}s`;
-  return {
-    metadata: { name: `${plural}.example.com` },
-    spec: {
-      group: 'example.com',
-      scope: 'Namespaced',
-      names: { plural, kind },
-      versions: versions.map((one) => ({ name: 'v1', served: true, storage: true, ...one })),
-      ...more,
-    },
-  };
-}
-
-const schema = (spec: object): Version => ({
-  schema: {
-    openAPIV3Schema: {
-      type: 'object',
-      properties: {
-        spec: { type: 'object', ...spec },
-        status: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
-      },
-    },
-  },
-});
-
-async function define(kind: string, versions: readonly Version[], more?: object): Promise<string> {
-  const made = await ask('POST', DEFINITIONS, definition(kind, versions, more));
-  assert.equal(made.status, 201, made.text);
-  const plural = `${kind.toLowerCase()}s`;
-  await until(`${kind} is served`, async () => (await ask('GET', `/apis/example.com/v1/${plural}`)).status === 200);
-  return `/apis/example.com/v1/namespaces/default/${plural}`;
-}
-
-const object = (kind: string, name: string, more: object): object => ({
-  apiVersion: 'example.com/v1',
-  kind,
-  metadata: { name },
-  ...more,
-});
+import {
+  type Answer,
+  ask,
+  clock,
+  DEFINITIONS,
+  define,
+  definition,
+  object,
+  schema,
+  stop,
+  store,
+  type Version,
+} from './test-server.ts';
 
 test('a definition is established, served and published, and its objects go with it', async () => {
   const path = await define('Tree', [
@@ -672,140 +582,4 @@ describe('rules', () => {
     const made = await ask('POST', DEFINITIONS, bounded);
     assert.equal(made.status, 201, made.text);
   });
-});
-
-const merge = { 'content-type': 'application/merge-patch+json' };
-
-async function deleteDefinition(name: string): Promise<void> {
-  assert.equal((await ask('DELETE', `${DEFINITIONS}/${name}`)).status, 200);
-  await until(`${name} is gone`, async () => {
-    await clock.advance(1000);
-    return (await ask('GET', `${DEFINITIONS}/${name}`)).status === 404;
-  });
-}
-
-test("built-in group versions, types and keys are not a definition's to change", async () => {
-  const approved = { annotations: { 'api-approved.kubernetes.io': 'unapproved, a test' } };
-  const made = async (group: string, plural: string, kind: string, name: string): Promise<void> => {
-    const { status, text } = await ask('POST', DEFINITIONS, {
-      metadata: { name: `${plural}.${group}`, ...approved },
-      spec: {
-        group,
-        scope: 'Cluster',
-        names: { plural, kind },
-        versions: [{ name, served: true, storage: true, ...schema({}) }],
-      },
-    });
-    assert.equal(status, 201, text);
-    await until(`${plural} is established`, async () =>
-      (await ask('GET', `${DEFINITIONS}/${plural}.${group}`)).json.status?.conditions?.some(
-        (one: { type: string; status: string }) => one.type === 'Established' && one.status === 'True',
-      ),
-    );
-  };
-  const own = await ask('GET', '/apis/apiregistration.k8s.io/v1/apiservices');
-  await made('networking.k8s.io', 'ingresses', 'Ingress', 'v1');
-  await made('core.api.k8s.io', 'configmaps', 'ConfigMap', 'v1');
-  await made('apiregistration.k8s.io', 'apiservices', 'APIService', 'v2');
-  const settings = { metadata: { name: 's' }, data: { a: 'b' }, spec: {} };
-  const still = async (): Promise<void> => {
-    assert.equal((await ask('GET', '/apis/networking.k8s.io/v1/namespaces/default/ingresses')).status, 200);
-    const { json, text } = await ask('POST', '/api/v1/namespaces/default/configmaps?dryRun=All', settings);
-    assert.deepEqual([json.data, json.spec], [{ a: 'b' }, undefined], text);
-    assert.equal((await ask('GET', '/apis/apiregistration.k8s.io/v2/apiservices')).status, 404);
-  };
-  await still();
-  for (const name of [
-    'ingresses.networking.k8s.io',
-    'configmaps.core.api.k8s.io',
-    'apiservices.apiregistration.k8s.io',
-  ]) {
-    await deleteDefinition(name);
-  }
-  await still();
-  const left = await ask('GET', '/apis/apiregistration.k8s.io/v1/apiservices');
-  assert.ok(left.json.items.length >= own.json.items.length, 'the API services are still there');
-});
-
-test('objects go with a definition that serves no version any more', async () => {
-  const path = await define('Ghost', [schema({})]);
-  assert.equal((await ask('POST', path, object('Ghost', 'old', {}))).status, 201);
-  const { json } = await ask('GET', `${DEFINITIONS}/ghosts.example.com`);
-  const [version] = json.spec.versions;
-  await ask(
-    'PATCH',
-    `${DEFINITIONS}/ghosts.example.com`,
-    { spec: { versions: [{ ...version, served: false }] } },
-    merge,
-  );
-  await until('it is not served', async () => (await ask('GET', path)).status === 404);
-  await deleteDefinition('ghosts.example.com');
-  await define('Ghost', [schema({})]);
-  assert.deepEqual((await ask('GET', path)).json.items, []);
-});
-
-test("a kind that is called as another kind's list would be has a type of its own", async () => {
-  const path = await define('Shelf', [schema({ properties: { a: { type: 'string' } } })], {
-    names: { plural: 'shelfs', kind: 'Shelf', listKind: 'ShelfCollection' },
-  });
-  const lists = await define('ShelfList', [schema({ properties: { b: { type: 'string' } } })]);
-  const made = await ask('POST', lists, object('ShelfList', 'one', { spec: { b: 'x' } }));
-  assert.deepEqual(made.json.spec, { b: 'x' }, made.text);
-  assert.equal((await ask('GET', path)).json.kind, 'ShelfCollection');
-  await deleteDefinition('shelfs.example.com');
-  assert.deepEqual((await ask('GET', `${lists}/one`)).json.spec, { b: 'x' });
-});
-
-test('the stored version changes while objects are written: none is lost', async () => {
-  const versions = (stored: string): Version[] =>
-    ['v1', 'v2'].map((name) => ({
-      name,
-      served: true,
-      storage: name === stored,
-      ...schema({ properties: { n: { type: 'integer' } } }),
-    }));
-  const path = await define('Mover', versions('v1'));
-  const of = (version: string): string => path.replace('/v1/', `/${version}/`);
-  let running = true;
-  const acknowledged = new Map<string, number>();
-  const writer = async (version: string, who: number): Promise<void> => {
-    for (let n = 0; running; n++) {
-      const name = `${version}-${who}-${n % 5}`;
-      const body = { apiVersion: `example.com/${version}`, kind: 'Mover', metadata: { name }, spec: { n } };
-      const answer = acknowledged.has(name)
-        ? await ask('PATCH', `${of(version)}/${name}`, { spec: { n } }, merge)
-        : await ask('POST', of(version), body);
-      assert.ok(answer.status < 300, answer.text);
-      acknowledged.set(name, n);
-    }
-  };
-  const writers = [writer('v1', 1), writer('v1', 2), writer('v2', 1), writer('v2', 2)];
-  try {
-    for (const stored of ['v2', 'v1', 'v2']) {
-      const changed = await ask(
-        'PATCH',
-        `${DEFINITIONS}/movers.example.com`,
-        { spec: { versions: versions(stored) } },
-        merge,
-      );
-      assert.equal(changed.status, 200, changed.text);
-      const before = [...acknowledged.values()].reduce((sum, n) => sum + n + 1, 0);
-      await until('writes go on', () => [...acknowledged.values()].reduce((sum, n) => sum + n + 1, 0) > before + 40);
-    }
-  } finally {
-    running = false;
-    await Promise.all(writers);
-  }
-  for (const version of ['v1', 'v2']) {
-    const { json } = await ask('GET', of(version));
-    const found = new Map(
-      json.items.map((one: { metadata: { name: string }; spec: { n: number }; apiVersion: string }) => {
-        assert.equal(one.apiVersion, `example.com/${version}`);
-        return [one.metadata.name, one.spec.n];
-      }),
-    );
-    assert.deepEqual(new Map([...found].sort()), new Map([...acknowledged].sort()));
-  }
-  const { json } = await ask('GET', `${DEFINITIONS}/movers.example.com`);
-  assert.deepEqual(json.status.storedVersions, ['v1', 'v2']);
 });

@@ -10,7 +10,7 @@ import type { Environment } from '../../lib/environment.ts';
 import { isReason } from '../../machinery/status.ts';
 import type { CachedObject, CacheSet, RequestContext, ResourceApi, WatchDelivery } from '../contract.ts';
 import { CLEANUP_FINALIZER, decideStatus, isEstablished, withCondition } from './conditions.ts';
-import { type CustomRow, rowsOf } from './rows.ts';
+import { type CustomRow, rowsOf, withTerminating } from './rows.ts';
 
 export interface DefinitionsOptions {
   readonly tables: Tables;
@@ -37,6 +37,7 @@ interface Served {
   readonly rows: readonly CustomRow[];
   /** What the rows were made from. */
   readonly of: string;
+  readonly isTerminating: boolean;
 }
 
 class Definitions {
@@ -91,11 +92,16 @@ class Definitions {
   /** Rows that have not changed stay: what was derived for them stays with them. */
   #serve(definition: CustomResourceDefinition): void {
     const { name, deletionTimestamp } = definition.metadata;
-    const of = JSON.stringify([definition.spec, definition.status?.acceptedNames, deletionTimestamp ? 1 : 0]);
+    const of = JSON.stringify([definition.spec, definition.status?.acceptedNames]);
+    const isTerminating = (deletionTimestamp ?? '') !== '';
     const before = this.#served.get(name);
-    if (before?.of === of) return;
+    if (before?.of === of && before.isTerminating === isTerminating) return;
     const { tables, caches } = this.#options;
-    const rows = rowsOf(definition).filter(({ resource }) => tables.isFree(resource));
+    // With the same schemas watches go on: who deletes the definition may want to see its objects go.
+    const rows =
+      before?.of === of
+        ? before.rows.map((row) => withTerminating(row, isTerminating))
+        : rowsOf(definition).filter(({ resource }) => tables.isFree(resource));
     for (const row of before?.rows ?? []) this.#remove(row);
     for (const { type, listType, resource, isServed } of rows) {
       tables.addType(type);
@@ -103,7 +109,7 @@ class Definitions {
       if (isServed) tables.addResource(resource);
       caches.for(resource);
     }
-    this.#served.set(name, { rows, of });
+    this.#served.set(name, { rows, of, isTerminating });
     this.#options.changed?.();
   }
 

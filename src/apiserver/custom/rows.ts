@@ -23,6 +23,12 @@ export function rowsOf(definition: CustomResourceDefinition): CustomRow[] {
     .map((version) => rowOf(definition, names, version));
 }
 
+/** The same row, of a definition that is (or is not) being deleted. */
+export function withTerminating(row: CustomRow, terminating: boolean): CustomRow {
+  const { resource } = row;
+  return { ...row, resource: { ...resource, ...(resource.custom && { custom: { ...resource.custom, terminating } }) } };
+}
+
 type Names = NonNullable<NonNullable<CustomResourceDefinition['status']>['acceptedNames']>;
 
 function rowOf(

@@ -170,8 +170,20 @@ class Watch {
 
   #deliver(batch: readonly WatchDelivery[]): void {
     if (this.#ended) return;
-    if (this.#held) this.#hold(batch);
+    if (this.#isOutdated) this.#end();
+    else if (this.#held) this.#hold(batch);
     else this.#pass(batch);
+  }
+
+  /**
+   * A definition that changes shows its objects otherwise, one that goes does not show them at all: watches end then, so that
+   * their clients begin again with what is served now.
+   */
+  get #isOutdated(): boolean {
+    const { custom, group, version, resource } = this.#request.resource;
+    return (
+      custom !== undefined && this.#core.tables.resource(group, version, resource)?.custom?.schema !== custom.schema
+    );
   }
 
   #hold(batch: readonly WatchDelivery[]): void {
@@ -217,6 +229,7 @@ class Watch {
     const { revision } = this.#request.cache;
     onNextTurn(() =>
       onNextTurn(() => {
+        if (this.#isOutdated) this.#end();
         if (this.#ended) return;
         // Before the first states are all there a bookmark would promise what was not sent.
         if (this.#request.options.allowWatchBookmarks && !this.#held) {
