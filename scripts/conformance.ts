@@ -1,6 +1,7 @@
 // The official conformance tests against tsukube:
 //   conformance.ts CLASS [--kubeconfig FILE] [--processes N] [--only TEXT]
-// Without a kubeconfig a cluster with simulated nodes is started for the run, and taken down after it. The suite is built
+// Without a kubeconfig a cluster is started for the run, and taken down after it: one with simulated nodes, or, for what
+// needs containers (as root), one with a real node and the suite's images on it. The suite and the images are built
 // when it is missing, in TSUKUBE_CONFORMANCE_CACHE (default: tsukube-conformance in the user's cache directory).
 // A whole class writes its section of docs/results/conformance.md; --only runs the tests whose names have TEXT in them, and
 // writes nothing. Exit code 0: all passed.
@@ -9,6 +10,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureSuite, type Suite } from './conformance/build.ts';
+import { ensureImages } from './conformance/images.ts';
 import { type Outcome, outcomesOf } from './conformance/outcome.ts';
 import { run } from './conformance/process.ts';
 import { totals, withSection } from './conformance/report.ts';
@@ -20,14 +22,25 @@ const CACHE =
   process.env.TSUKUBE_CONFORMANCE_CACHE ??
   join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'tsukube-conformance');
 const SIMULATED_NODES = 3;
+/** The kubelet's port comes after the server's by this much. */
+const KUBELET_PORT_AFTER = 50;
 const PORT = process.env.TSUKUBE_CONFORMANCE_PORT ?? '16443';
 
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** A cluster with simulated nodes for the length of `use`. */
-async function withCluster<T>(name: string, use: (kubeconfig: string) => Promise<T>): Promise<T> {
+interface ClusterOptions {
+  readonly name: string;
+  /** Arguments of `up`. */
+  readonly up: readonly string[];
+  /** Archives that every node has. */
+  readonly images: readonly string[];
+}
+
+/** A cluster for the length of `use`. */
+async function withCluster<T>(options: ClusterOptions, use: (kubeconfig: string) => Promise<T>): Promise<T> {
+  const { name, up, images } = options;
   const directory = join(CACHE, 'cluster');
   const env = {
     TSUKUBE_NAME: name,
@@ -42,7 +55,8 @@ async function withCluster<T>(name: string, use: (kubeconfig: string) => Promise
   mkdirSync(directory, { recursive: true });
   try {
     await tsukube('down');
-    await tsukube('up', '--simulated', String(SIMULATED_NODES), '--port', PORT);
+    await tsukube('up', ...up, '--port', PORT);
+    for (const image of images) await tsukube('image', 'load', image);
     return await use(join(directory, name, 'admin.kubeconfig'));
   } finally {
     await tsukube('down');
@@ -91,9 +105,6 @@ interface Request {
 }
 
 async function conformance({ testClass, kubeconfig, processes, only }: Request): Promise<boolean> {
-  if (testClass === 'containers' && !kubeconfig) {
-    throw new Error('containers: needs a cluster that has the images of the suite; name it with --kubeconfig');
-  }
   mkdirSync(CACHE, { recursive: true });
   const suite = await ensureSuite(CACHE, say);
   const names = testsOf(testClass).filter((name) => name.includes(only ?? ''));
@@ -107,8 +118,15 @@ async function conformance({ testClass, kubeconfig, processes, only }: Request):
     });
     return new Map([...(await runTests(round('parallel', false))), ...(await runTests(round('alone', true)))]);
   };
-  const outcomes = kubeconfig ? await both(kubeconfig) : await withCluster(`conformance-${testClass}`, both);
-  const cluster = kubeconfig ? 'a cluster that was there' : `${SIMULATED_NODES} simulated nodes`;
+  const real = testClass === 'containers';
+  const own = {
+    name: `conformance-${testClass}`,
+    up: real ? ['--kubelet-port', String(Number(PORT) + KUBELET_PORT_AFTER)] : ['--simulated', String(SIMULATED_NODES)],
+    images: real && !kubeconfig ? await ensureImages(CACHE, say) : [],
+  };
+  const outcomes = kubeconfig ? await both(kubeconfig) : await withCluster(own, both);
+  const started = real ? 'one real node' : `${SIMULATED_NODES} simulated nodes`;
+  const cluster = kubeconfig ? 'a cluster that was there' : started;
   const result = { testClass, names, outcomes, cluster };
   if (only === undefined) {
     mkdirSync(join(PAGE, '..'), { recursive: true });

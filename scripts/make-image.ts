@@ -4,12 +4,8 @@
 //   make-image.ts client NAME OUT.tar    curl, with busybox beside it
 //   make-image.ts busybox NAME OUT.tar   busybox alone
 // The archive is what `docker save` writes; `tsukube image load OUT.tar` takes it.
-import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { tar } from '../src/kubelet/tar.ts';
+import { statSync } from 'node:fs';
+import { busybox, program, type Recipe, write, writeImage } from './image-archive.ts';
 
 const NGINX = `daemon off;
 worker_processes 1;
@@ -28,7 +24,7 @@ http {
 }
 `;
 
-const KINDS: Readonly<Record<string, { files: (root: string, name: string) => void; config: object }>> = {
+const KINDS: Readonly<Record<string, Recipe>> = {
   busybox: { files: busybox, config: { Cmd: ['sh'], Env: ['PATH=/bin'] } },
   client: {
     files: (root) => {
@@ -55,59 +51,11 @@ const KINDS: Readonly<Record<string, { files: (root: string, name: string) => vo
   },
 };
 
-function write(root: string, path: string, text: string): void {
-  mkdirSync(join(root, dirname(path)), { recursive: true });
-  writeFileSync(join(root, path), text);
-}
-
-function copy(root: string, path: string, from = path): void {
-  mkdirSync(join(root, dirname(path)), { recursive: true });
-  copyFileSync(from, join(root, path));
-}
-
-/** A program with the shared libraries that it needs. */
-function program(root: string, path: string): void {
-  copy(root, path);
-  const libraries = execFileSync('ldd', [path], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g);
-  for (const [, library] of libraries) copy(root, library!);
-}
-
-function busybox(root: string): void {
-  copy(root, '/bin/busybox');
-  for (const applet of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')) {
-    if (applet !== 'busybox') symlinkSync('busybox', join(root, 'bin', applet));
-  }
-  for (const folder of ['tmp', 'etc', 'proc', 'sys', 'dev']) mkdirSync(join(root, folder), { recursive: true });
-}
-
-function sha256(data: Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex');
-}
-
 const [kind = '', name, out] = process.argv.slice(2);
 const recipe = KINDS[kind];
 if (!recipe || !name || !out) {
   console.error('usage: make-image.ts web|client|busybox NAME OUT.tar');
   process.exit(64);
 }
-const root = mkdtempSync(join(tmpdir(), 'image-'));
-try {
-  recipe.files(root, name);
-  const options = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
-  const layer = execFileSync('tar', [...options, '-C', root, '-cf', '-', '.'], { maxBuffer: 1 << 28 });
-  const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
-  const rootfs = { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] };
-  const config = Buffer.from(JSON.stringify({ architecture, os: 'linux', config: recipe.config, rootfs }));
-  const manifest = [{ Config: `${sha256(config)}.json`, RepoTags: [name], Layers: ['layer.tar'] }];
-  writeFileSync(
-    out,
-    tar([
-      { name: 'manifest.json', content: Buffer.from(JSON.stringify(manifest)) },
-      { name: `${sha256(config)}.json`, content: config },
-      { name: 'layer.tar', content: layer },
-    ]),
-  );
-  console.log(`${out}: ${name}, ${Math.round(readFileSync(out).length / 1024)} KiB`);
-} finally {
-  rmSync(root, { recursive: true, force: true });
-}
+writeImage(recipe, name, out);
+console.log(`${out}: ${name}, ${Math.round(statSync(out).size / 1024)} KiB`);

@@ -30,11 +30,15 @@ const CARRIED = [
   'test/fixtures',
 ];
 
+/** Programs that the suite's pods run. */
+const PODS = { agnhost: './test/images/agnhost', 'sample-apiserver': './vendor/k8s.io/sample-apiserver' };
+
 /** The suite in `cache`; made there if it is not. Takes some minutes and 3 GB the first time. */
 export async function ensureSuite(cache: string, say: (text: string) => void): Promise<Suite> {
   const bin = join(cache, 'bin');
   const suite = { tests: join(bin, 'e2e.test'), runner: join(bin, 'ginkgo'), kubectl: join(bin, 'kubectl') };
-  if (Object.values(suite).every((file) => existsSync(file))) return suite;
+  const made = [...Object.values(suite), ...Object.keys(PODS).map((name) => join(bin, name))];
+  if (made.every((file) => existsSync(file))) return suite;
   mkdirSync(bin, { recursive: true });
   const apt = await ownAptLists(cache);
   say('conformance: fetching the source ...');
@@ -122,5 +126,8 @@ async function build(cache: string, tree: string, suite: Suite): Promise<void> {
   await run(packer, ['-nometadata', '-pkg', 'generated', '-o', generated, ...ignored, ...carried], { cwd: tree, env });
   await go('build', '-ldflags', '-s -w', '-o', suite.runner, './vendor/github.com/onsi/ginkgo/ginkgo');
   await go('build', '-ldflags', flags, '-o', suite.kubectl, './cmd/kubectl');
+  for (const [name, path] of Object.entries(PODS)) {
+    await go('build', '-ldflags', '-s -w', '-o', join(cache, 'bin', name), path);
+  }
   await go('test', '-c', '-ldflags', flags, '-o', suite.tests, './test/e2e');
 }
