@@ -1,10 +1,10 @@
 // The official conformance tests against tsukube:
-//   conformance.ts CLASS [--kubeconfig FILE] [--processes N] [--only TEXT]
+//   conformance.ts CLASS [--kubeconfig FILE] [--processes N] [--only PATTERN [--record]]
 // Without a kubeconfig a cluster is started for the run, and taken down after it: one with simulated nodes, or, for what
 // needs containers (as root), one with a real node and the suite's images on it. The suite and the images are built
 // when it is missing, in TSUKUBE_CONFORMANCE_CACHE (default: tsukube-conformance in the user's cache directory).
-// A whole class writes its section of docs/results/conformance.md; --only runs the tests whose names have TEXT in them, and
-// writes nothing. Exit code 0: all passed.
+// A whole class writes its section of docs/results/conformance.md; --only runs the tests whose names match PATTERN, and writes
+// nothing unless --record, which writes their rows. Exit code 0: all passed.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { ensureSuite, type Suite } from './conformance/build.ts';
 import { ensureImages } from './conformance/images.ts';
 import { type Outcome, outcomesOf } from './conformance/outcome.ts';
 import { run } from './conformance/process.ts';
-import { totals, withSection } from './conformance/report.ts';
+import { totals, withRows, withSection } from './conformance/report.ts';
 import { CLASSES, focusOn, runsAlone, type TestClass, testsOf } from './conformance/selection.ts';
 
 const REPOSITORY = join(import.meta.dirname, '..');
@@ -102,12 +102,14 @@ interface Request {
   readonly kubeconfig?: string | undefined;
   readonly processes: number;
   readonly only?: string | undefined;
+  readonly record?: boolean | undefined;
 }
 
-async function conformance({ testClass, kubeconfig, processes, only }: Request): Promise<boolean> {
+async function conformance({ testClass, kubeconfig, processes, only, record }: Request): Promise<boolean> {
   mkdirSync(CACHE, { recursive: true });
   const suite = await ensureSuite(CACHE, say);
-  const names = testsOf(testClass).filter((name) => name.includes(only ?? ''));
+  const all = testsOf(testClass);
+  const names = all.filter((name) => new RegExp(only ?? '').test(name));
   const both = async (config: string): Promise<ReadonlyMap<string, Outcome>> => {
     const round = (title: string, alone: boolean): Round => ({
       suite,
@@ -128,9 +130,11 @@ async function conformance({ testClass, kubeconfig, processes, only }: Request):
   const started = real ? 'one real node' : `${SIMULATED_NODES} simulated nodes`;
   const cluster = kubeconfig ? 'a cluster that was there' : started;
   const result = { testClass, names, outcomes, cluster };
-  if (only === undefined) {
+  if (only === undefined || record) {
     mkdirSync(join(PAGE, '..'), { recursive: true });
-    writeFileSync(PAGE, withSection(existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '', result));
+    const page = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '';
+    const written = only === undefined ? withSection(page, result) : withRows(page, { ...result, names: all });
+    writeFileSync(PAGE, written);
   }
   for (const [name, { passed, message }] of outcomes) if (!passed) console.log(`failed: ${name}: ${message}`);
   const { failed, text } = totals(result);
@@ -140,7 +144,12 @@ async function conformance({ testClass, kubeconfig, processes, only }: Request):
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { kubeconfig: { type: 'string' }, processes: { type: 'string' }, only: { type: 'string' } },
+  options: {
+    kubeconfig: { type: 'string' },
+    processes: { type: 'string' },
+    only: { type: 'string' },
+    record: { type: 'boolean' },
+  },
 });
 const [testClass = ''] = positionals;
 if (positionals.length !== 1 || !Object.hasOwn(CLASSES, testClass)) {

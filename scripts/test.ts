@@ -26,6 +26,7 @@ if (wanted.length === 0) {
   run('format and lint', 'biome', ['check', '.']);
   run('types', 'tsc', ['--noEmit']);
   run('layers', process.execPath, ['scripts/check-imports.ts']);
+  run('conformance page', process.execPath, ['scripts/conformance/page.ts', '--check']);
   const before = readFileSync('src/api/generated/types.ts', 'utf8');
   run('generated types', process.execPath, ['scripts/generate-types.ts']);
   if (before !== readFileSync('src/api/generated/types.ts', 'utf8')) {

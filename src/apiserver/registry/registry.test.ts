@@ -91,6 +91,18 @@ async function roundTrip(row: Resource): Promise<void> {
   assert.equal(patched.object.object.metadata.labels?.step, 'patched');
   assert.equal(patched.object.object.kind, row.kind);
 
+  const status = statusOf(row);
+  if (status) {
+    const statusTarget = { ...one, subresource: 'status' };
+    const spoiled = { metadata: { labels: { step: 'patched' } }, spec: null, status };
+    const write = { type: 'application/merge-patch+json' as const, body: spoiled };
+    await api.patch(ctx, statusTarget, write, {});
+    const { object: after } = await api.get(ctx, statusTarget, {});
+    const { status: kept, spec } = after as { status?: object; spec?: object };
+    assert.deepEqual({ ...kept, ...status }, kept, 'the status is what was written');
+    assert.deepEqual(spec, (patched.object.object as { spec?: object }).spec, 'the spec is not the status endpoint’s');
+  }
+
   await api.delete(ctx, one, { propagationPolicy: 'Background', gracePeriodSeconds: 0 });
   // Kinds whose deletion somebody else completes.
   if (row.resource === 'namespaces' || strategyOf(row).finalizerOnDelete) return stop.abort();
@@ -98,9 +110,49 @@ async function roundTrip(row: Resource): Promise<void> {
   await settle();
   assert.deepEqual(
     events.map((e) => e.type),
-    ['ADDED', 'MODIFIED', 'MODIFIED', 'DELETED'],
+    status ? ['ADDED', 'MODIFIED', 'MODIFIED', 'MODIFIED', 'DELETED'] : ['ADDED', 'MODIFIED', 'MODIFIED', 'DELETED'],
   );
   stop.abort();
+  if (NAMES[row.resource] || !row.verbs.includes('deletecollection')) return;
+  const atOnce = { gracePeriodSeconds: 0, propagationPolicy: 'Background' as const };
+  for (const set of ['go', 'go', 'stay']) {
+    const more = body({ set });
+    await api.create(ctx, target, { ...more, metadata: { ...more.metadata, name: `${name}-${++made}` } }, {});
+  }
+  await api.deleteCollection(ctx, target, { labelSelector: 'set=go', ...atOnce });
+  const left = await api.list(ctx, target, { labelSelector: 'set' });
+  assert.deepEqual(
+    left.items.map((item) => item.object.metadata.labels?.set),
+    ['stay'],
+  );
+  await api.deleteCollection(ctx, target, { labelSelector: 'set', ...atOnce });
+}
+
+let made = 0;
+
+const TIMES = ['lastTransitionTime', 'lastUpdateTime', 'lastProbeTime', 'lastHeartbeatTime'];
+const CONDITION = {
+  ...Object.fromEntries(TIMES.map((name) => [name, '2026-01-01T00:00:00Z'])),
+  ...{ type: 'Tested', status: 'True', reason: 'Test', message: 'it is' },
+};
+
+/** Statuses of kinds that have no plain conditions. */
+const STATUSES: { readonly [resource: string]: object } = {
+  resourcequotas: { hard: { pods: '1' } },
+  'volumeattachments.storage.k8s.io': { attached: true },
+};
+
+/** Something that a resource's status endpoint takes; undefined: it has none, or none that any writer may fill like this. */
+function statusOf(row: Resource): object | undefined {
+  if (!row.subresources.has('status')) return undefined;
+  const known = STATUSES[groupResource(row)];
+  if (known) return known;
+  const status = registry.tables.type(row.type).fields?.get('status')?.code;
+  const fields = status && registry.tables.type(status.slice(1)).fields;
+  const item = fields && fields.get('conditions')?.code;
+  if (!item) return undefined;
+  const members = registry.tables.type(item.slice(3)).fields;
+  return { conditions: [Object.fromEntries(Object.entries(CONDITION).filter(([name]) => members?.has(name)))] };
 }
 
 const podOf = (name: string, more: object = {}): object => ({
