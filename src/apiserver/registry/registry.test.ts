@@ -149,7 +149,7 @@ function statusOf(row: Resource): object | undefined {
   if (known) return known;
   const status = registry.tables.type(row.type).fields?.get('status')?.code;
   const fields = status && registry.tables.type(status.slice(1)).fields;
-  const item = fields && fields.get('conditions')?.code;
+  const item = fields?.get('conditions')?.code;
   if (!item) return undefined;
   const members = registry.tables.type(item.slice(3)).fields;
   return { conditions: [Object.fromEntries(Object.entries(CONDITION).filter(([name]) => members?.has(name)))] };
