@@ -26,7 +26,10 @@ test('a class replaces its own section, and what did not run has failed', () => 
     ...{ testClass, names, outcomes, cluster: 'c' },
   });
   const both = withSection(withSection('', of('control-plane')), of('api-only', new Map()));
-  assert.match(both, /## api-only[\s\S]*\n0 passed, 0 failed, 3 did not run\n\n## control-plane[\s\S]*\n1 passed, 1 failed, 1 did not run\n$/);
+  assert.match(
+    both,
+    /## api-only[\s\S]*\n0 passed, 0 failed, 3 did not run\n\n## control-plane[\s\S]*\n1 passed, 1 failed, 1 did not run\n$/,
+  );
   const again = withSection(both, of('api-only'));
   assert.equal(again.match(/1 passed, 1 failed, 1 did not run/g)?.length, 2);
   assert.match(again, /\| \[sig-a\] is left out \| failed: did not run \|/);

@@ -148,7 +148,7 @@ function statusOf(row: Resource): object | undefined {
   const known = STATUSES[groupResource(row)];
   if (known) return known;
   const status = registry.tables.type(row.type).fields?.get('status')?.code;
-  const fields = status && registry.tables.type(status.slice(1)).fields;
+  const fields = status ? registry.tables.type(status.slice(1)).fields : undefined;
   const item = fields?.get('conditions')?.code;
   if (!item) return undefined;
   const members = registry.tables.type(item.slice(3)).fields;
