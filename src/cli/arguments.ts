@@ -107,12 +107,16 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     },
   },
   drill: {
-    usage: 'drill list|run|report|heal',
+    usage: 'drill list|run NAME...|report|heal|install|controller',
     help: 'break a cluster of up --ha on purpose, and show what clients saw of it',
     options: {
       ...NAME,
       ...JSON_OUT,
       all: { type: 'boolean', help: 'run: every drill' },
+      seed: { type: 'string', help: 'run random: the same seed is the same drill (default: any)' },
+      duration: { type: 'string', help: 'run random: for how long (default: 1m)' },
+      'max-control-planes': { type: 'string', help: 'run random: so many are broken at a time (default: 1)' },
+      'max-workers': { type: 'string', help: 'run random: so many are broken at a time (default: 1)' },
       objective: { type: 'string', help: 'run: what must hold, like "writes<2s,service=0" (default: of each drill)' },
       keep: { type: 'boolean', help: 'run: leave what was set up for clients to ask' },
       html: { type: 'string', help: 'run, report: write a page that needs nothing else to this file' },

@@ -2,19 +2,22 @@
 import { writeFile } from 'node:fs/promises';
 import type { Host } from '../cluster/host.ts';
 import type { Layout } from '../cluster/layout.ts';
+import { readSettings } from '../cluster/settings.ts';
 import type { Drill } from '../drills/faults/drill.ts';
 import { impossible } from '../drills/faults/possible.ts';
+import { randomMix } from '../drills/faults/random-mix.ts';
 import { startRelay } from '../drills/faults/relay.ts';
 import { RELAY_USER } from '../drills/faults/scripts.ts';
 import { DRILLS } from '../drills/faults/table.ts';
 import { htmlPage } from '../drills/report/html.ts';
 import { junit } from '../drills/report/junit.ts';
 import { lineOf, table } from '../drills/report/text.ts';
+import { installDefinitions, runController } from '../drills/resources/controller.ts';
 import { MEASURES, parseObjective } from '../drills/run/objective.ts';
 import type { DrillResult } from '../drills/run/result.ts';
 import { healLeftovers, lastResults, realGround, runSession } from '../drills/run/session.ts';
 import { watch } from '../drills/watchdog/watchdog.ts';
-import { durationFlag, type Invocation, stringFlag, UsageError } from './arguments.ts';
+import { durationFlag, type Invocation, numberFlag, stringFlag, UsageError } from './arguments.ts';
 import { columns } from './host-command.ts';
 
 type Verb = (host: Host, layout: Layout, invocation: Invocation, signal: AbortSignal) => Promise<number>;
@@ -58,6 +61,18 @@ const VERBS: Readonly<Record<string, Verb>> = {
     host.out(undone.length === 0 ? 'There is nothing to undo.\n' : `Undone: ${undone.join(', ')}\n`);
     return 0;
   },
+  install: async (host, layout, _, signal) => {
+    const { env, program } = host;
+    const options = { layout, env, program, processId: process.pid, say: () => undefined };
+    host.out(`${(await installDefinitions(options, signal)).join('\n')}\n`);
+    return 0;
+  },
+  controller: async (host, layout, _, signal) => {
+    const { env, program } = host;
+    const say = (text: string): void => host.err(`${text}\n`);
+    await runController({ layout, env, program, processId: process.pid, say }, signal);
+    return 0;
+  },
   watchdog: async (host, layout, { words: [, pid, began] }, signal) => {
     const { env, program } = host;
     const say = (text: string): void => host.err(`${text}\n`);
@@ -87,12 +102,12 @@ export async function drillCommand(
   signal: AbortSignal,
 ): Promise<number> {
   const verb = VERBS[invocation.words[0] ?? 'list'];
-  if (!verb) throw new UsageError('usage: tsukube drill list|run|report|heal');
+  if (!verb) throw new UsageError('usage: tsukube drill list|run|report|heal|install|controller');
   return verb(host, layout, invocation, signal);
 }
 
 async function runDrills(host: Host, layout: Layout, invocation: Invocation, signal: AbortSignal): Promise<number> {
-  const drills = chosen(invocation);
+  const drills = await chosen(layout, host, invocation);
   const objective = stringFlag(invocation, 'objective');
   try {
     if (objective !== undefined) parseObjective(objective);
@@ -127,9 +142,10 @@ function isGood({ outcome }: DrillResult): boolean {
   return outcome === 'passed' || outcome === 'impossible';
 }
 
-function chosen(invocation: Invocation): readonly Drill[] {
+async function chosen(layout: Layout, host: Host, invocation: Invocation): Promise<readonly Drill[]> {
   const names = invocation.words.slice(1);
   const all = invocation.flags.get('all') === true;
+  if (names.length === 1 && names[0] === 'random' && !all) return [await byChance(layout, host, invocation)];
   if (all === names.length > 0)
     throw new UsageError('name the drills to run, or say --all; "tsukube drill list" lists them');
   if (all) return DRILLS;
@@ -137,6 +153,25 @@ function chosen(invocation: Invocation): readonly Drill[] {
     const found = DRILLS.find((drill) => drill.name === name);
     if (!found) throw new UsageError(`there is no drill "${name}"; "tsukube drill list" lists them`);
     return found;
+  });
+}
+
+const DEFAULT_MIX_MS = 60_000;
+
+/** The seed is in the drill's title: the same one is the same drill again. */
+async function byChance(layout: Layout, host: Host, invocation: Invocation): Promise<Drill> {
+  const settings = await readSettings(layout.settings);
+  const of = (role: string): readonly string[] =>
+    (settings?.topology?.hosts ?? []).filter((one) => one.role === role && !one.destroyed).map(({ name }) => name);
+  return randomMix({
+    seed: numberFlag(invocation, 'seed', 0, 2 ** 31) ?? Math.floor(host.env.random.next() * 1e6),
+    durationMs: durationFlag(invocation, 'duration') ?? DEFAULT_MIX_MS,
+    radius: {
+      controlPlanes: numberFlag(invocation, 'max-control-planes', 0, 7) ?? 1,
+      workers: numberFlag(invocation, 'max-workers', 0, 50) ?? 1,
+    },
+    controlPlanes: of('control-plane'),
+    workers: of('worker'),
   });
 }
 

@@ -53,7 +53,8 @@ const BETWEEN_MS = 3_000;
 export function randomMix(mix: RandomMix): Drill {
   const random = seededRandom(mix.seed);
   const steps: Step[] = [];
-  const busy: { readonly role: Role; readonly host: string; readonly kind: Fault['kind']; readonly untilMs: number }[] = [];
+  const busy: { readonly role: Role; readonly host: string; readonly kind: Fault['kind']; readonly untilMs: number }[] =
+    [];
   for (let atMs = 0; atMs < mix.durationMs; atMs += Math.round(BETWEEN_MS * (0.3 + random.next()))) {
     const now = busy.filter(({ untilMs }) => untilMs > atMs);
     const { role, longestMs, fault: make } = pick(random, KINDS);

@@ -31,7 +31,7 @@ const LATE_MS = 10 * 60_000;
 const ENDED = new Set(['Succeeded', 'Failed', 'Aborted']);
 
 export function decide(seen: Seen): readonly Action[] {
-  return [...drillActions(seen), ...seen.schedules.flatMap((schedule) => scheduleActions(schedule, seen))];
+  return [...drillActions(seen), ...seen.schedules.flatMap((schedule) => [...scheduleActions(schedule, seen)])];
 }
 
 function* drillActions({ drills, running }: Seen): Generator<Action> {
@@ -49,7 +49,11 @@ function* drillActions({ drills, running }: Seen): Generator<Action> {
       yield { do: 'finish', drill, status: { phase: 'Aborted', message: 'aborted before it began' } };
     } else if (phase === 'Running') {
       // Its controller is gone, and the watchdog has healed what it left.
-      yield { do: 'finish', drill, status: { ...drill.status, phase: 'Failed', message: 'its controller was restarted' } };
+      yield {
+        do: 'finish',
+        drill,
+        status: { ...drill.status, phase: 'Failed', message: 'its controller was restarted' },
+      };
     } else if (drill.spec.dryRun) {
       yield { do: 'plan', drill };
     } else if (isFree) {

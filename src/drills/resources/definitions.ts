@@ -84,7 +84,11 @@ const DRILL_STATUS = {
 
 const column = (name: string, jsonPath: string, type = 'string') => ({ name, jsonPath, type });
 
-function definition(kind: string, plural: string, of: { readonly properties: object; readonly columns: readonly object[] }) {
+function definition(
+  kind: string,
+  plural: string,
+  of: { readonly properties: object; readonly columns: readonly object[] },
+) {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',

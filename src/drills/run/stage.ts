@@ -80,10 +80,7 @@ export class Stage {
     await this.#loadImage(signal);
     const connection = await this.connect();
     try {
-      for (const { path, body } of WORKLOAD) {
-        const answer = await this.#ask(connection, { method: 'POST', path, body, timeoutMs: ASK_TIMEOUT_MS }, signal);
-        if (answer.code !== 201 && answer.code !== 409) throw new Error(`POST ${path}: ${answer.code} ${answer.text}`);
-      }
+      while (!(await this.#makeWorkload(connection, signal))) await sleep(this.env.clock, LOOK_MS, signal);
       const path = `/api/v1/namespaces/${NAMESPACE}/services/web`;
       const { text } = await this.#ask(connection, { method: 'GET', path, timeoutMs: ASK_TIMEOUT_MS }, signal);
       const { spec } = JSON.parse(text) as {
@@ -93,6 +90,17 @@ export class Stage {
     } finally {
       connection.close();
     }
+  }
+
+  /** False: what the last session left is still on its way out. */
+  async #makeWorkload(connection: Connection, signal: AbortSignal): Promise<boolean> {
+    for (const { path, body } of WORKLOAD) {
+      const answer = await this.#ask(connection, { method: 'POST', path, body, timeoutMs: ASK_TIMEOUT_MS }, signal);
+      if (answer.code === 201 || answer.code === 409) continue;
+      if (answer.code === 403 && answer.text.includes('NamespaceTerminating')) return false;
+      throw new Error(`POST ${path}: ${answer.code} ${answer.text}`);
+    }
+    return true;
   }
 
   /** Takes away what `prepare` made, and does not wait until it is gone. */
