@@ -63,11 +63,15 @@ try {
   ).filter(({ name }) => name.includes(options.only));
   for (let round = 0; round < Number(options.rounds); round++) {
     for (const operation of wanted) {
-      for (const one of running) await measureOnce(one, operation);
+      for (const one of running) {
+        await measureOnce(one, operation);
+        if (round === 0 && operation.countBytesPer === 'list') one.measured.listPeakMiB = memoryOf(one, 'peak');
+      }
     }
   }
-  for (const { contestant, measured } of running) {
-    measured.peakMiB = [...contestant.processes].map(([name, pid]) => [name, memoryMiB(pid).peak]);
+  for (const one of running) {
+    one.measured.peakMiB = memoryOf(one, 'peak');
+    one.measured.ownMiB = memoryOf(one, 'own');
   }
   const text = table(running.map(({ measured }) => measured));
   process.stdout.write(`\n${text}`);
@@ -103,6 +107,8 @@ async function measureStartsAndIdle(): Promise<void> {
       startMs: median(starts.map((s) => s.startMs)),
       startCpuMs: median(starts.map((s) => s.startCpuMs)),
       idle: [],
+      listPeakMiB: [],
+      ownMiB: [],
       peakMiB: [],
       figures: new Map(),
     };
@@ -129,6 +135,10 @@ async function idle(contestant: Contestant): Promise<Idle[]> {
     say(`${contestant.name}: ${name} idle ${memory.toFixed(0)} MiB, ${cpuPercent.toFixed(2)} % of a core`);
     return { name, cpuPercent, memoryMiB: memory };
   });
+}
+
+function memoryOf({ contestant }: (typeof running)[number], what: 'peak' | 'own'): Measured['peakMiB'] {
+  return [...contestant.processes].map(([name, pid]) => [name, memoryMiB(pid)[what]]);
 }
 
 async function measureOnce(of: (typeof running)[number], operation: Operation): Promise<void> {

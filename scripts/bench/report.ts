@@ -20,6 +20,10 @@ export interface Measured {
   readonly startMs: number;
   readonly startCpuMs: number;
   idle: readonly Idle[];
+  /** As peakMiB, when all objects were there and had been listed, but nothing more was written yet. */
+  listPeakMiB: readonly (readonly [name: string, mib: number])[];
+  /** At the end: each process's own memory, without the pages of files that are mapped. */
+  ownMiB: readonly (readonly [name: string, mib: number])[];
   /** Each process's most resident memory, all load included. */
   peakMiB: readonly (readonly [name: string, mib: number])[];
   /** By operation and protocol, one a round. */
@@ -71,7 +75,12 @@ export function table(all: readonly Measured[]): string {
   }
   for (const key of first.figures.keys())
     rows.push({ operation: key.replace('\n', ', '), cells: all.map((m) => figureCell(m.figures.get(key) ?? [])) });
-  rows.push({ operation: 'most memory under all of this load', cells: all.map((m) => sumCell(m.peakMiB, 'MiB', 0)) });
+  const memory = (operation: string, of: (m: Measured) => Measured['peakMiB']): void => {
+    if (of(first).length > 0) rows.push({ operation, cells: all.map((m) => sumCell(of(m), 'MiB', 0)) });
+  };
+  memory('most memory under the load of lists', (m) => m.listPeakMiB);
+  memory('most memory under all of this load', (m) => m.peakMiB);
+  memory('memory at its end, without mapped files', (m) => m.ownMiB);
   const ratio = all.length > 1;
   const lines = [
     `| | ${all.map((m) => m.name).join(' | ')} |${ratio ? ' ratio |' : ''}`,

@@ -12,11 +12,20 @@ export function cpuMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
-/** Resident memory in MiB: now, and the most that it has been. */
-export function memoryMiB(pid: number): { readonly now: number; readonly peak: number } {
+export interface Memory {
+  /** Resident, and the most that it has been. */
+  readonly now: number;
+  readonly peak: number;
+  /** Of what is resident now: its own, and pages of files, which the system takes back when it wants to. */
+  readonly own: number;
+  readonly mapped: number;
+}
+
+/** Memory of a process in MiB. */
+export function memoryMiB(pid: number): Memory {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
   const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]) / 1024;
-  return { now: field('VmRSS'), peak: field('VmHWM') };
+  return { now: field('VmRSS'), peak: field('VmHWM'), own: field('RssAnon'), mapped: field('RssFile') };
 }
 
 export function totalCpuMs(pids: readonly number[]): number {

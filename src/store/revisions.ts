@@ -90,7 +90,8 @@ export class Revisions {
     if (!version.live) this.#deletedKeys++;
     if (found) found.versions.push(version);
     else this.#remember({ key, versions: [version] });
-    const change = { key, version, previous };
+    // The key that is there already: the log would keep as many copies of it as there are changes.
+    const change = { key: found?.key ?? key, version, previous };
     this.#log.push(change);
     this.#head = version.revision;
     return change;

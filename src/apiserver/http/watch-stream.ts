@@ -115,20 +115,31 @@ function sharedFrames(form: string, frame: (delivery: WatchDelivery) => Buffer):
 }
 
 type Forms = Map<string, Buffer>;
-/** Frames in the forms asked for so far; they live as long as the cache hands the delivery around. */
-const made = new WeakMap<WatchDelivery, Forms>();
+/** Frames in the forms asked for so far. History keeps deliveries for long: what was made of them is forgotten before. */
+let made = new WeakMap<WatchDelivery, Forms>();
+/** The last batch that was joined, by its last delivery. */
+let joined = new WeakMap<WatchDelivery, { readonly batch: Batch; readonly form: string; readonly buffer: Buffer }>();
+/** Bytes of frames and joined batches that are kept at most, for watchers that come to them a little later. */
+const SHARED_BYTES = 4 * 1024 * 1024;
+let sharedBytes = 0;
+
+function keepShared({ length }: Buffer): void {
+  sharedBytes += length;
+  if (sharedBytes <= SHARED_BYTES) return;
+  sharedBytes = length;
+  made = new WeakMap();
+  joined = new WeakMap();
+}
 
 function sharedFrame(of: WatchDelivery, form: string, make: () => Buffer): Buffer {
-  const forms: Forms = made.get(of) ?? new Map();
-  const known = forms.get(form);
+  const known = made.get(of)?.get(form);
   if (known) return known;
   const buffer = make();
+  keepShared(buffer);
+  const forms: Forms = made.get(of) ?? new Map();
   made.set(of, forms.set(form, buffer));
   return buffer;
 }
-
-/** The last batch that was joined, by its last delivery. */
-const joined = new WeakMap<WatchDelivery, { readonly batch: Batch; readonly form: string; readonly buffer: Buffer }>();
 
 /** The batch as one buffer, shared by every watcher that gets the same deliveries in the same form. */
 function sharedBatch(batch: Batch, form: string, frame: (delivery: WatchDelivery) => Buffer): Buffer {
@@ -138,6 +149,7 @@ function sharedBatch(batch: Batch, form: string, frame: (delivery: WatchDelivery
   const known = joined.get(last);
   if (known?.form === form && sameDeliveries(known.batch, batch)) return known.buffer;
   const buffer = Buffer.concat(batch.map(shared));
+  keepShared(buffer);
   joined.set(last, { batch, form, buffer });
   return buffer;
 }

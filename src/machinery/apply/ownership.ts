@@ -95,13 +95,17 @@ export function afterUpdate(
   manager: string,
 ): ManagedFields {
   const changes = new VersionedChanges(scope, live, object);
-  const taken = difference(changes.in(scope.apiVersion)!.changed, METADATA);
-  const left = withoutChanged(reconciled(scope, live, managed), changes);
-  if (isEmptySet(taken)) return left;
+  const { changed, removed } = changes.in(scope.apiVersion)!;
+  const taken = difference(changed, METADATA);
+  const present = reconciled(scope, live, managed);
+  if (isEmptySet(taken)) return withoutChanged(present, changes);
   const who: Manager = { manager: manager || 'unknown', operation: 'Update', ...identity(scope) };
-  const mine = left.find((entry) => sameManager(entry, who));
-  const fields = mine ? union(fieldsOf(mine), taken) : taken;
-  return inOrder([...left.filter((entry) => entry !== mine), entryOf(who, fields, scope.now)]);
+  const mine = present.find((entry) => sameManager(entry, who));
+  const left = withoutChanged(mine ? present.filter((entry) => entry !== mine) : present, changes);
+  // What it had and has changed again it still has: mostly nothing is to be added.
+  const kept = mine ? difference(fieldsOf(mine), taken === changed ? removed : union(changed, removed)) : EMPTY_SET;
+  const fields = isEmptySet(difference(taken, kept)) ? kept : union(kept, taken);
+  return inOrder([...left, entryOf(who, fields, scope.now)]);
 }
 
 function identity({ apiVersion, subresource }: FieldScope): Pick<Manager, 'apiVersion' | 'subresource'> {
