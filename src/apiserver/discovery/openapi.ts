@@ -49,9 +49,10 @@ export function createOpenApi(
   tables: Tables,
   gitVersion: string,
   descriptions: () => Promise<Descriptions> = async () => ({}),
+  descriptionsHash: () => string = () => '',
 ): OpenApi {
   const info = { title: 'Kubernetes', version: gitVersion };
-  const current = madeFromResources(tables, () => stateOf(tables, gitVersion));
+  const current = madeFromResources(tables, () => stateOf(tables, `${gitVersion} ${descriptionsHash()}`));
   const version2 = async (): Promise<Schema> => {
     const { paths, schemas } = await openApiOf(tables, [...tables.resources()], OPENAPI_2, await descriptions());
     return { swagger: '2.0', info, paths, definitions: schemas, securityDefinitions: SECURITY };
@@ -111,13 +112,13 @@ async function ofOneState<T>(current: () => State, make: (state: State) => Promi
   }
 }
 
-function stateOf(tables: Tables, gitVersion: string): State {
+function stateOf(tables: Tables, program: string): State {
   const versions = new Map<string, Entry>();
   const all = createHash('sha512');
   for (const group of servedGroups(tables)) {
     for (const served of group.versions) {
       const path = `${served.group === '' ? 'api' : 'apis'}/${apiVersionOf(served)}`;
-      const hash = hashOf(gitVersion, served);
+      const hash = hashOf(program, served);
       versions.set(path, { served, hash });
       all.update(`${path} ${hash}\n`);
     }
@@ -125,9 +126,9 @@ function stateOf(tables: Tables, gitVersion: string): State {
   return { versions, hash: all.digest('hex').toUpperCase() };
 }
 
-/** Types belong to the program's version; what can change at run time is which resources there are, and custom ones' schemas. */
-function hashOf(gitVersion: string, served: ServedVersion): string {
-  const hash = createHash('sha256').update(gitVersion);
+/** Types and what is said of them belong to the program's version; what can change at run time is which resources there are, and custom ones' schemas. */
+function hashOf(program: string, served: ServedVersion): string {
+  const hash = createHash('sha256').update(program);
   for (const { subresources, ...row } of served.resources) hash.update(JSON.stringify([row, [...subresources]]));
   return hash.digest('hex').toUpperCase();
 }

@@ -12,7 +12,7 @@ import type { PathHandler } from '../http/handler.ts';
 import { type Accepted, JSON_TYPE, negotiate, PLAIN_OFFER, PROTOBUF_TYPE, parseMediaRanges } from '../http/media.ts';
 import { methodNotAllowed } from '../http/resource-handler.ts';
 import type { Response } from '../http/response.ts';
-import { type Descriptions, readDescriptions } from './descriptions.ts';
+import { type Descriptions, descriptionsHash, readDescriptions } from './descriptions.ts';
 import { apiGroup, apiGroupList, apiResourceList, apiVersions, groupDiscoveryList } from './documents.ts';
 import { type HealthChecks, healthAnswer } from './health.ts';
 import { createOpenApi, type OpenApiDocument } from './openapi.ts';
@@ -211,10 +211,15 @@ const IMMUTABLE_SECONDS = 31_536_000;
 
 function openApiRoutes(tables: Tables, others: OtherServers | undefined): Route {
   let texts: Promise<Descriptions> | undefined;
-  const openApi = createOpenApi(tables, VERSION.gitVersion, () => {
-    texts ??= readDescriptions();
-    return texts;
-  });
+  const openApi = createOpenApi(
+    tables,
+    VERSION.gitVersion,
+    () => {
+      texts ??= readDescriptions();
+      return texts;
+    },
+    descriptionsHash,
+  );
   return async (response, rest, user) => {
     const { exchange } = response;
     if (rest === 'v2') {
