@@ -1,4 +1,6 @@
 // The controllers that every cluster has, whatever runs on it.
+
+import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
 import { forcedDetachController } from './forced-detach.ts';
 import { garbageCollector } from './garbage-collector.ts';
 import { type NamespaceOptions, namespaceController } from './namespace.ts';
@@ -28,6 +30,7 @@ export function coreControllers(options: CoreControllersOptions = {}): Controlle
     serviceAccountController(),
     ...(rootCa === undefined ? [] : [rootCaPublisher({ rootCa })]),
     garbageCollector(),
+    clusterRoleAggregationController(),
     podGarbageCollector(podGc),
     forcedDetachController(),
     nodeLifecycleController(nodeLifecycle),
