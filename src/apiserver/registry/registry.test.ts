@@ -392,6 +392,26 @@ describe('update', () => {
   });
 });
 
+test('a list of the past has what has not changed since, and what has as it was', async () => {
+  const place = { namespace: 'past' };
+  await registry.create('namespaces', { metadata: { name: 'past' } });
+  for (const name of ['same', 'other']) await registry.create('configmaps', { metadata: { ...place, name } });
+  const { revision } = await registry.api.list(registry.ctx(), registry.target('configmaps', 'past'), {});
+  await registry.merge('configmaps', { ...place, name: 'other' }, { data: { a: 'b' } });
+  const then = await registry.api.list(registry.ctx(), registry.target('configmaps', 'past'), {
+    resourceVersion: String(revision),
+    resourceVersionMatch: 'Exact',
+  });
+  assert.equal(then.revision, revision);
+  assert.deepEqual(
+    then.items.map(({ name, object }) => [name, (object as { data?: object }).data]),
+    [
+      ['other', undefined],
+      ['same', undefined],
+    ],
+  );
+});
+
 describe('patch', () => {
   test('strategic merge uses merge keys; json patch and its tests', async () => {
     const target = registry.target('deployments.apps', 'default', 'split');
