@@ -28,6 +28,8 @@ export type Fault =
   | { readonly kind: 'pause'; readonly on: Target; readonly component: Component }
   /** The processes of one pod of a label end. */
   | { readonly kind: 'kill-pod'; readonly namespace: string; readonly selector: string }
+  /** No new pod goes to the hosts, and those of the service there are evicted, as their budget allows. */
+  | { readonly kind: 'drain'; readonly on: Target }
   | { readonly kind: 'power-off'; readonly on: Target }
   | { readonly kind: 'unplug'; readonly on: Target }
   /** Packets between the two are lost; "others": all control planes but those. */
@@ -75,6 +77,8 @@ export function describeFault(fault: Fault): string {
       return `kill the processes of a pod (${fault.selector})`;
     case 'power-off':
       return `power off ${on}`;
+    case 'drain':
+      return `drain ${on}`;
     case 'unplug':
       return `pull the cable of ${on}`;
     case 'partition': {

@@ -127,8 +127,9 @@ test('what cannot be undone stays written down', async () => {
   const journal = await Journal.open(layout, (await identify(process.pid))!);
   await journal.add('one', [{ op: 'heal' }]);
   await assert.rejects(undoAll(layout, new Remembering(() => true), NEVER), /heal fails/);
-  assert.equal(existsSync(journalFile(layout)), true);
   await journal.close();
+  assert.equal(existsSync(journalFile(layout)), true);
+  assert.deepEqual(await undoAll(layout, new Remembering(), NEVER), ['one']);
 });
 
 test('two drills do not run on one cluster at the same time', async () => {
@@ -158,11 +159,13 @@ test('the watchdog undoes twice what a dead drill has left, and leaves the journ
   assert.equal(existsSync(journalFile(layout)), false);
 
   const other = await Journal.open(layout, { pid: process.pid, began: 'yet another' });
-  await other.add('fault', [{ op: 'heal' }]);
+  const strike = await other.add('fault', [{ op: 'heal' }]);
   const idle = new Remembering();
   await watch({ layout, ground: idle, clock, drill: dead, say: () => undefined }, NEVER);
   assert.deepEqual(idle.done, []);
+  await strike();
   await other.close();
+  assert.equal(existsSync(journalFile(layout)), false);
 });
 
 test('a process that runs is not undone under', async () => {

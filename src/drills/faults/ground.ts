@@ -24,8 +24,13 @@ export interface RealGroundOptions {
   readonly env: Environment;
   /** The command that starts this program. */
   readonly program: readonly string[];
-  /** The uid of one pod with the label; undefined: there is none. Only for faults of pods. */
-  readonly podWith?: (namespace: string, selector: string, signal: AbortSignal) => Promise<string | undefined>;
+  /** What is done through the API. */
+  readonly api: {
+    /** The uid of one pod with the label; undefined: there is none. */
+    readonly podWith: (namespace: string, selector: string, signal: AbortSignal) => Promise<string | undefined>;
+    readonly drain: (node: string, signal: AbortSignal) => Promise<void>;
+    readonly uncordon: (node: string, signal: AbortSignal) => Promise<void>;
+  };
 }
 
 /** The hosts of `up --ha`. */
@@ -60,6 +65,10 @@ export class RealGround implements Ground {
         return this.#startRelay(operation);
       case 'expire':
         return this.#expire(operation.host, operation.component);
+      case 'drain':
+        return this.#options.api.drain(operation.host, signal);
+      case 'uncordon':
+        return this.#options.api.uncordon(operation.host, signal);
       case 'kill-pod':
         return this.#killPod(operation.namespace, operation.selector, signal);
     }
@@ -114,7 +123,7 @@ exit 1`;
   }
 
   async #killPod(namespace: string, selector: string, signal: AbortSignal): Promise<void> {
-    const uid = await this.#options.podWith?.(namespace, selector, signal);
+    const uid = await this.#options.api.podWith(namespace, selector, signal);
     if (uid === undefined) throw new Error(`no pod with ${selector} runs in ${namespace}`);
     for (const pid of await podProcesses(uid)) process.kill(pid, 'SIGKILL');
   }

@@ -31,6 +31,8 @@ export type Operation =
     }
   /** Certificates that have run out take the place of the component's, whose own are kept in $scratch. */
   | { readonly op: 'expire'; readonly host: string; readonly component: 'etcd' | 'server' }
+  /** Cordons the node, or takes that back; draining evicts the drill's pods, again and again until all may go. */
+  | { readonly op: 'drain' | 'uncordon'; readonly host: string }
   | { readonly op: 'kill-pod'; readonly namespace: string; readonly selector: string };
 
 export type Signal = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT';
@@ -106,6 +108,11 @@ export function planOf(fault: Fault, situation: Situation): Plan {
       return plan(
         (host) => [{ op: 'power', host, on: false }],
         (host) => [{ op: 'power', host, on: true }],
+      );
+    case 'drain':
+      return plan(
+        (host) => [{ op: 'drain', host }],
+        (host) => [{ op: 'uncordon', host }],
       );
     case 'unplug':
       return plan(

@@ -257,6 +257,18 @@ export const DRILLS: readonly Drill[] = [
     objective: 'writes<3s,service=0,recover<60s',
   },
   {
+    name: 'drain',
+    title: 'a worker is drained while every API server is restarted: the budget holds',
+    steps: [
+      at(0, { kind: 'drain', on: { role: 'worker' } }, 1_000),
+      ...[1, 2, 3].map((n, i) =>
+        at(500 + i * 6_000, { kind: 'restart', on: { hosts: [`cp-${n}`] }, component: 'server' }),
+      ),
+    ],
+    objective: 'writes<1s,service=0',
+    needs: { workers: 2 },
+  },
+  {
     name: 'registry-loss',
     title: 'no worker reaches anything outside, registries least of all',
     steps: once(

@@ -171,7 +171,7 @@ export class Connection {
           ':method': method,
           ':path': path,
           accept: 'application/json',
-          ...(text && { 'content-type': 'application/json' }),
+          ...(text && { 'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json' }),
         },
         { endStream: text === undefined },
       );

@@ -148,6 +148,10 @@ class DrillRun {
       checks: [
         ...hearing.checks,
         { name: 'one pod at a time of each StatefulSet name', looked: observer.looks, problems: [...observer.doubles] },
+        // Nodes that are lost ask no budget.
+        ...(this.#drill.steps.every(({ fault }) => fault.kind === 'drain' || fault.kind === 'restart')
+          ? [{ name: 'disruption budget', looked: observer.evicted, problems: observer.overdrawn }]
+          : []),
         { name: 'convergence', looked: 1, problems: recovered.problem === undefined ? [] : [recovered.problem] },
       ],
     };

@@ -6,8 +6,10 @@ import { writeFileAtomically } from '../../cluster/settings.ts';
 import type { Environment } from '../../lib/environment.ts';
 import type { Drill } from '../faults/drill.ts';
 import { type Ground, RealGround } from '../faults/ground.ts';
+import type { Connection } from '../probes/connection.ts';
 import { identify, isAlive, Journal, journalFile, readJournal, undoAll } from '../watchdog/journal.ts';
 import { startWatchdog } from '../watchdog/watchdog.ts';
+import { cordon, drain } from './drain.ts';
 import { parseObjective } from './objective.ts';
 import { type DrillResult, NOTHING_MEASURED } from './result.ts';
 import { runDrill } from './run.ts';
@@ -35,7 +37,7 @@ export async function runSession(
 ): Promise<readonly DrillResult[]> {
   const { layout, env, say } = options;
   const stage = await Stage.open({ layout, env });
-  const ground = realGround(options, stage);
+  const ground = realGround(options);
   const owner = (await identify(options.processId))!;
   const healed = await healLeftovers(layout, ground, signal);
   if (healed.length > 0) say(`undone, of a drill that has died: ${healed.join(', ')}`);
@@ -72,19 +74,34 @@ export async function healLeftovers(layout: Layout, ground: Ground, signal: Abor
   return undoAll(layout, ground, signal);
 }
 
-export function realGround(options: Pick<SessionOptions, 'layout' | 'env' | 'program'>, stage?: Stage): RealGround {
-  const podWith = async (namespace: string, selector: string, signal: AbortSignal): Promise<string | undefined> => {
-    if (!stage || namespace !== NAMESPACE) return undefined;
+export function realGround(options: Pick<SessionOptions, 'layout' | 'env' | 'program'>): RealGround {
+  const { layout, env, program } = options;
+  const withApi = async <T>(work: (stage: Stage, connection: Connection) => Promise<T>): Promise<T> => {
+    const stage = await Stage.open({ layout, env });
     const connection = await stage.connect();
     try {
-      const pods = await stage.pods(connection, signal);
-      return pods.find(({ app, isReady }) => selector === `app=${app}` && isReady)?.uid;
+      return await work(stage, connection);
     } finally {
       connection.close();
     }
   };
-  const { layout, env, program } = options;
-  return new RealGround({ layout, env, program, podWith });
+  const podWith = (namespace: string, selector: string, signal: AbortSignal): Promise<string | undefined> =>
+    withApi(async (stage, connection) => {
+      if (namespace !== NAMESPACE) return undefined;
+      const pods = await stage.pods(connection, signal);
+      return pods.find(({ app, isReady }) => selector === `app=${app}` && isReady)?.uid;
+    });
+  return new RealGround({
+    layout,
+    env,
+    program,
+    api: {
+      podWith,
+      drain: (node, signal) => withApi((stage, connection) => drain(stage, connection, node, signal)),
+      uncordon: (node, signal) =>
+        withApi((stage, connection) => cordon(stage, connection, { node, on: false }, signal)),
+    },
+  });
 }
 
 function failedToRun(drill: Drill, stage: Stage, error: Error): DrillResult {

@@ -82,7 +82,7 @@ export class Stage {
     try {
       while (!(await this.#makeWorkload(connection, signal))) await sleep(this.env.clock, LOOK_MS, signal);
       const path = `/api/v1/namespaces/${NAMESPACE}/services/web`;
-      const { text } = await this.#ask(connection, { method: 'GET', path, timeoutMs: ASK_TIMEOUT_MS }, signal);
+      const { text } = await this.ask(connection, { method: 'GET', path, timeoutMs: ASK_TIMEOUT_MS }, signal);
       const { spec } = JSON.parse(text) as {
         readonly spec: { readonly ports: readonly { readonly nodePort: number }[] };
       };
@@ -95,7 +95,7 @@ export class Stage {
   /** False: what the last session left is still on its way out. */
   async #makeWorkload(connection: Connection, signal: AbortSignal): Promise<boolean> {
     for (const { path, body } of WORKLOAD) {
-      const answer = await this.#ask(connection, { method: 'POST', path, body, timeoutMs: ASK_TIMEOUT_MS }, signal);
+      const answer = await this.ask(connection, { method: 'POST', path, body, timeoutMs: ASK_TIMEOUT_MS }, signal);
       if (answer.code === 201 || answer.code === 409) continue;
       if (answer.code === 403 && answer.text.includes('NamespaceTerminating')) return false;
       throw new Error(`POST ${path}: ${answer.code} ${answer.text}`);
@@ -147,7 +147,7 @@ export class Stage {
         const spare = pods.filter(({ node }) => taken.size === taken.add(node).size);
         if (spare.length === 0 || taken.size >= this.#workers()) return;
         const path = `/api/v1/namespaces/${NAMESPACE}/pods/${spare[0]!.name}?gracePeriodSeconds=0`;
-        await this.#ask(connection, { method: 'DELETE', path, timeoutMs: ASK_TIMEOUT_MS }, signal);
+        await this.ask(connection, { method: 'DELETE', path, timeoutMs: ASK_TIMEOUT_MS }, signal);
         await this.whole(signal);
         await sleep(clock, LOOK_MS, signal);
       }
@@ -164,7 +164,7 @@ export class Stage {
   }
 
   /** Asks again until there is an answer: what is asked here may be done twice. */
-  async #ask(connection: Connection, question: Question, signal: AbortSignal): Promise<Answer> {
+  async ask(connection: Connection, question: Question, signal: AbortSignal): Promise<Answer> {
     const { clock } = this.env;
     const overMs = clock.monotonic() + WHOLE_WITHIN_MS;
     for (;;) {

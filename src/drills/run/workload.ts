@@ -4,6 +4,8 @@ import { WEB_IMAGE } from '../../cluster/web-image.ts';
 export const NAMESPACE = 'drill';
 /** By the label "app". */
 export const REPLICAS = { web: 3, ordered: 2 } as const;
+/** Of the service's pods, by its budget. */
+export const MIN_AVAILABLE = 2;
 export const SELECTOR = `app in (${Object.keys(REPLICAS).join(', ')})`;
 
 const template = (app: keyof typeof REPLICAS, more: object = {}) => ({
@@ -74,7 +76,7 @@ export const WORKLOAD: readonly { readonly path: string; readonly body: object }
       apiVersion: 'policy/v1',
       kind: 'PodDisruptionBudget',
       metadata: { name: 'web' },
-      spec: { minAvailable: 2, selector: { matchLabels: { app: 'web' } } },
+      spec: { minAvailable: MIN_AVAILABLE, selector: { matchLabels: { app: 'web' } } },
     },
   },
 ];

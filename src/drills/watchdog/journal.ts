@@ -66,9 +66,10 @@ export class Journal {
     };
   }
 
-  /** Nothing is to be undone any more. */
+  /** The drills are over. What could not be undone stays written down, for the watchdog and for `drill heal`. */
   async close(): Promise<void> {
     await this.#writing.catch(() => undefined);
+    if (this.#entries.size > 0) return;
     await rm(this.#file, { force: true });
   }
 

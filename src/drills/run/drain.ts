@@ -1,0 +1,46 @@
+// As `kubectl drain` does it, of the pods that the drill has made.
+import { sleep } from '../../lib/clock.ts';
+import type { Connection } from '../probes/connection.ts';
+import type { Stage } from './stage.ts';
+import { NAMESPACE } from './workload.ts';
+
+const ASK_TIMEOUT_MS = 2_000;
+const AGAIN_MS = 200;
+const WITHIN_MS = 30_000;
+
+/** Tries until it is answered. */
+export async function cordon(
+  stage: Stage,
+  connection: Connection,
+  { node, on }: { readonly node: string; readonly on: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const body = { spec: { unschedulable: on ? true : null } };
+  await stage.ask(
+    connection,
+    { method: 'PATCH', path: `/api/v1/nodes/${node}`, body, timeoutMs: ASK_TIMEOUT_MS },
+    signal,
+  );
+}
+
+/** Resolves when no pod of the drill is there any more; throws when the budget lets too few go within the time. */
+export async function drain(stage: Stage, connection: Connection, node: string, signal: AbortSignal): Promise<void> {
+  const { clock } = stage.env;
+  const overMs = clock.monotonic() + WITHIN_MS;
+  await cordon(stage, connection, { node, on: true }, signal);
+  for (;;) {
+    const left = (await stage.pods(connection, signal)).filter((pod) => pod.node === node);
+    if (left.length === 0) return;
+    if (clock.monotonic() > overMs)
+      throw new Error(`${node} is not drained: ${left.map(({ name }) => name).join(', ')}`);
+    for (const { name, isLeaving } of left) {
+      if (isLeaving) continue;
+      const metadata = { namespace: NAMESPACE, name };
+      const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata };
+      const path = `/api/v1/namespaces/${NAMESPACE}/pods/${name}/eviction`;
+      // 429: the budget says not now.
+      await connection.ask({ method: 'POST', path, body, timeoutMs: ASK_TIMEOUT_MS }, signal).catch(() => undefined);
+    }
+    await sleep(clock, AGAIN_MS, signal);
+  }
+}
