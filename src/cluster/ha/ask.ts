@@ -36,7 +36,8 @@ export function ask(question: Question, clock: Clock, signal: AbortSignal): Prom
       timer.cancel();
       reject(error);
     };
-    sent.once('error', failed);
+    // There may be more than one: what nobody listens for ends the process.
+    sent.on('error', failed);
     sent.once('response', (response) => {
       let received = '';
       response.setEncoding('utf8');
@@ -44,7 +45,7 @@ export function ask(question: Question, clock: Clock, signal: AbortSignal): Prom
         received += part;
         if (received.length > MAX_ANSWER_BYTES) sent.destroy(new Error('the answer is too long'));
       });
-      response.once('error', failed);
+      response.on('error', failed);
       response.once('end', () => {
         timer.cancel();
         resolve({ code: response.statusCode ?? 0, text: received });

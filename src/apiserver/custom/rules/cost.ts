@@ -48,7 +48,7 @@ function cost(node: unknown, names: Names): number {
     const [variable, ...bodies] = args;
     const inner = new Map(names);
     if (variable?.op === 'id') inner.set(variable.args, schema?.items);
-    return 1 + cost(receiver, names) + maxCount(schema) * (1 + cost(bodies, inner));
+    return 1 + cost(receiver, names) + itemsOf(receiver, names) * (1 + cost(bodies, inner));
   }
   const length = LINEAR.has(name) ? Math.ceil(maxCount(schema) / 10) : 0;
   return 1 + length + cost(receiver, names) + cost(args, names);
@@ -67,16 +67,49 @@ function schemaOf(node: ASTNode, names: Names): StructuralSchema | undefined {
   }
   if (node.op === 'rcall' && (node.args[0] === 'filter' || node.args[0] === 'map'))
     return schemaOf(node.args[1], names);
-  if (node.op !== '.') return undefined;
+  if (node.op === 'rcall' && KEEPING.has(node.args[0])) return schemaOf(node.args[1], names);
+  if (node.op !== '.' && node.op !== '.?') return undefined;
   const [of, member] = node.args;
   const schema = schemaOf(of, names);
   for (const [name, property] of schema?.properties ?? []) if (escapeProperty(name) === member) return property;
   return typeof schema?.additional === 'object' ? schema.additional : undefined;
 }
 
+/** Results that are the receiver, or what stands in for it. */
+const KEEPING = new Set(['orValue', 'or', 'value']);
+/** Results that have an item for each character of the receiver, at worst. */
+const CUTTING = new Set(['split', 'findAll']);
+
+/** How many rounds a loop over an expression takes at most. Data whose schema is not known is as large as an object may be. */
+function itemsOf(node: ASTNode, names: Names): number {
+  const schema = schemaOf(node, names);
+  if (schema) return maxCount(schema);
+  switch (node.op) {
+    case 'list':
+      return node.args.length;
+    case '+':
+      return itemsOf(node.args[0], names) + itemsOf(node.args[1], names);
+    case '?:':
+      return Math.max(itemsOf(node.args[1], names), itemsOf(node.args[2], names));
+    case 'rcall':
+      return CUTTING.has(node.args[0]) ? itemsOf(node.args[1], names) : UNKNOWN_COUNT;
+    case 'id':
+    case '.':
+    case '.?':
+    case '[]':
+    case '[?]':
+      return Math.floor(MAX_OBJECT_BYTES / 2);
+    default:
+      return UNKNOWN_COUNT;
+  }
+}
+
+/** What is taken for the size of what is worked out, and of names. */
+const UNKNOWN_COUNT = 1000;
+
 /** How many items, members or characters a value has at most. */
 export function maxCount(schema: StructuralSchema | undefined): number {
-  if (!schema) return 1000;
+  if (!schema) return UNKNOWN_COUNT;
   const { maxItems, maxProperties, maxLength, enum: allowed } = schema.source;
   if (schema.type === 'string') {
     const longest = allowed && Math.max(...allowed.map((one) => String(one).length));
