@@ -10,7 +10,7 @@ import { type Controller, type ControllerContext, watch } from './runtime.ts';
 import { isHeadless, isSelecting, type Offer, offersOf, portsKey, servicesOf } from './service-endpoints.ts';
 
 export const SERVICE_NAME = 'kubernetes.io/service-name';
-const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
+export const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
 export const MANAGER = 'endpointslice-controller.k8s.io';
 const HEADLESS = 'service.kubernetes.io/headless';
 /** Endpoints in one slice, as upstream's default. */
@@ -170,7 +170,8 @@ function sliceOf(
   };
 }
 
-function changed(before: EndpointSlice, after: EndpointSlice): boolean {
+/** Whether a slice says anything else than it did. */
+export function changed(before: EndpointSlice, after: EndpointSlice): boolean {
   return (
     !isDeepStrictEqual(before.endpoints ?? [], after.endpoints ?? []) ||
     !isDeepStrictEqual(before.metadata.labels ?? {}, after.metadata.labels ?? {}) ||
@@ -221,7 +222,7 @@ async function reconcile(
     slices: slices.filter((slice) => slice.metadata.deletionTimestamp === undefined),
   });
   try {
-    await apply(ctx, key, decision, expectations, signal);
+    await applySlices(ctx, key, decision, expectations, signal);
   } catch (error) {
     if (isReason(error, 'Forbidden') && /being terminated/.test(error.message)) return;
     if (isReason(error, 'Conflict', 'NotFound')) throw error;
@@ -236,7 +237,8 @@ async function reconcile(
   }
 }
 
-async function apply(
+/** Makes the changes; `expectations` come to know of them under the service's key. */
+export async function applySlices(
   ctx: ControllerContext,
   key: string,
   decision: SliceDecision,

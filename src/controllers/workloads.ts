@@ -3,6 +3,7 @@ import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { disruptionController } from './disruption.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
+import { endpointSliceMirroringController } from './endpoint-slice-mirroring.ts';
 import { endpointsController } from './endpoints.ts';
 import { jobController } from './job.ts';
 import { replicaSetController, replicationController } from './replica-set.ts';
@@ -28,5 +29,6 @@ export function workloadControllers(): readonly Controller[] {
     resourceQuotaController(),
     endpointSliceController(),
     endpointsController(),
+    endpointSliceMirroringController(),
   ];
 }
