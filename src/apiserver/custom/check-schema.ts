@@ -15,7 +15,7 @@ export function schemaProblems(schema: SchemaProps, path: string): FieldError[] 
   else if (schema.type !== 'object')
     errors.push(invalidValue(`${path}.type`, schema.type, 'must be object at the root'));
   if (schema.nullable) errors.push(forbiddenField(`${path}.nullable`, 'nullable cannot be true at the root'));
-  if (schema.additionalProperties !== undefined && !schema['x-kubernetes-preserve-unknown-fields']) {
+  if (schema.additionalProperties !== undefined) {
     errors.push(forbiddenField(`${path}.additionalProperties`, 'must not be used at the root'));
   }
   errors.push(...metadataProblems(schema.properties?.metadata, `${path}.properties[metadata]`));
@@ -26,10 +26,12 @@ export function schemaProblems(schema: SchemaProps, path: string): FieldError[] 
 /** Of the object's own metadata a schema may restrict name and generateName only. */
 function metadataProblems(metadata: SchemaProps | undefined, path: string): FieldError[] {
   if (!metadata) return [];
+  const errors =
+    metadata.type === 'object' ? [] : [invalidValue(`${path}.type`, metadata.type ?? '', 'must be object')];
   const names = Object.keys(metadata.properties ?? {});
   const others = names.filter((name) => name !== 'name' && name !== 'generateName');
   const what = 'must not specify anything other than name and generateName, but metadata is implicitly specified';
-  return others.length > 0 ? [forbiddenField(path, what)] : [];
+  return others.length > 0 ? [...errors, forbiddenField(path, what)] : errors;
 }
 
 /** Where a schema stands. */
@@ -85,27 +87,18 @@ function keywordProblems(schema: SchemaProps, path: string, place: Place): Field
     const what = 'must be empty if x-kubernetes-int-or-string is true';
     errors.push(invalidValue(`${path}.type`, schema.type, what));
   }
+  if (schema['x-kubernetes-int-or-string'] && schema['x-kubernetes-preserve-unknown-fields']) {
+    const what = 'must be false if x-kubernetes-int-or-string is true';
+    errors.push(invalidValue(`${path}.x-kubernetes-preserve-unknown-fields`, true, what));
+  }
+  if (schema.type === 'array' && !schema.items) errors.push(required(`${path}.items`, 'must be specified'));
   if (schema['x-kubernetes-preserve-unknown-fields'] && schema.type && schema.type !== 'object') {
     errors.push(
       invalidValue(`${path}.type`, schema.type, 'must be object if x-kubernetes-preserve-unknown-fields is true'),
     );
   }
-  if (schema['x-kubernetes-embedded-resource']) {
-    if (schema.type !== 'object') {
-      errors.push(
-        invalidValue(`${path}.type`, schema.type ?? '', 'must be object if x-kubernetes-embedded-resource is true'),
-      );
-    }
-    const { properties } = schema;
-    if (!properties && !schema['x-kubernetes-preserve-unknown-fields']) {
-      errors.push(
-        required(
-          `${path}.properties`,
-          'must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields',
-        ),
-      );
-    }
-  }
+  if (place === 'root' || schema['x-kubernetes-embedded-resource']) errors.push(...envelopeProblems(schema, path));
+  if (schema['x-kubernetes-embedded-resource']) errors.push(...embeddedProblems(schema, path));
   for (const word of UNSUPPORTED)
     if (schema[word] !== undefined) errors.push(forbiddenField(`${path}.${word}`, `${word} is not supported`));
   if (schema.uniqueItems) {
@@ -126,6 +119,37 @@ function keywordProblems(schema: SchemaProps, path: string, place: Place): Field
   }
   if (schema.pattern && !patternOf(schema.pattern)) {
     errors.push(invalidValue(`${path}.pattern`, schema.pattern, "must be a valid regular expression, but isn't"));
+  }
+  return errors;
+}
+
+/** What every object has, of the types that it has there. */
+function envelopeProblems({ properties }: SchemaProps, path: string): FieldError[] {
+  return ['kind', 'apiVersion'].flatMap((name) => {
+    const one = properties && Object.hasOwn(properties, name) ? properties[name] : undefined;
+    if (!one || one.type === 'string') return [];
+    return [invalidValue(`${path}.properties[${name}].type`, one.type ?? '', 'must be string')];
+  });
+}
+
+function embeddedProblems(schema: SchemaProps, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (schema.type !== 'object') {
+    const what = 'must be object if x-kubernetes-embedded-resource is true';
+    errors.push(schema.type ? invalidValue(`${path}.type`, schema.type, what) : required(`${path}.type`, what));
+  }
+  if (schema.additionalProperties !== undefined) {
+    const what = 'must not be used if x-kubernetes-embedded-resource is set';
+    errors.push(forbiddenField(`${path}.additionalProperties`, what));
+  }
+  if (schema['x-kubernetes-int-or-string']) {
+    const what = 'must be false if x-kubernetes-int-or-string is true';
+    errors.push(invalidValue(`${path}.x-kubernetes-embedded-resource`, true, what));
+  }
+  if (Object.keys(schema.properties ?? {}).length === 0 && !schema['x-kubernetes-preserve-unknown-fields']) {
+    const what =
+      'must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields';
+    errors.push(required(`${path}.properties`, what));
   }
   return errors;
 }
@@ -215,27 +239,38 @@ function valueProblems(schema: SchemaProps, path: string): FieldError[] {
   }));
 }
 
-const STRUCTURE = ['description', 'type', 'default', 'title', 'nullable', 'additionalProperties'] as const;
-const EXTENSIONS = [
-  'x-kubernetes-preserve-unknown-fields',
-  'x-kubernetes-embedded-resource',
-  'x-kubernetes-list-type',
-  'x-kubernetes-list-map-keys',
-  'x-kubernetes-map-type',
-  'x-kubernetes-validations',
+/** What may not stand inside: a word that is there, or that says something. */
+const NOT_INSIDE = [
+  ...(['description', 'type', 'title'] as const).map((word) => [word, 'must be empty'] as const),
+  ...(['default', 'additionalProperties'] as const).map((word) => [word, 'must be undefined'] as const),
+  ['nullable', 'must be false'],
+  ['x-kubernetes-preserve-unknown-fields', 'must be false'],
+  ['x-kubernetes-embedded-resource', 'must be false'],
+  ['x-kubernetes-int-or-string', 'must be false'],
+  ['x-kubernetes-list-map-keys', 'must be empty'],
+  ['x-kubernetes-list-type', 'must be undefined'],
+  ['x-kubernetes-map-type', 'must be undefined'],
+  ['x-kubernetes-validations', 'must be empty'],
 ] as const;
+
+function saysNothing(word: (typeof NOT_INSIDE)[number], value: unknown): boolean {
+  if (value === undefined) return true;
+  if (word[1] === 'must be undefined') return false;
+  return value === false || value === '' || (Array.isArray(value) && value.length === 0);
+}
 
 /** Inside allOf, anyOf, oneOf and not values are restricted; what there is stands outside. */
 function junctorProblems(schema: SchemaProps, outer: SchemaProps | undefined, path: string): FieldError[] {
   const errors: FieldError[] = [];
   // The one form in which types may stand inside: an integer or a string.
   const intOrString = outer?.['x-kubernetes-int-or-string'] === true;
-  for (const word of STRUCTURE) {
-    if (schema[word] === undefined || (word === 'type' && intOrString)) continue;
-    errors.push(forbiddenField(`${path}.${word}`, 'must be empty to be structural'));
+  for (const word of NOT_INSIDE) {
+    const [name, what] = word;
+    if (saysNothing(word, schema[name]) || (name === 'type' && intOrString)) continue;
+    errors.push(forbiddenField(`${path}.${name}`, `${what} to be structural`));
   }
-  for (const word of EXTENSIONS) {
-    if (schema[word] !== undefined) errors.push(forbiddenField(`${path}.${word}`, 'must be empty to be structural'));
+  if (schema.properties && Object.hasOwn(schema.properties, 'metadata')) {
+    errors.push(forbiddenField(`${path}.properties[metadata]`, 'must not be specified in a nested context'));
   }
   for (const [name, one] of Object.entries(schema.properties ?? {})) {
     const at = `${path}.properties[${name}]`;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from '../../lib/test-until.ts';
+import { never } from '../../store/contract.suite.ts';
 import {
   ask,
   clock,
@@ -11,6 +12,7 @@ import {
   merge,
   object,
   schema,
+  store,
   type Version,
   watching,
 } from './test-server.ts';
@@ -174,4 +176,21 @@ test('a watch ends when its definition says otherwise how objects look, not when
   });
   first.stop();
   second.stop();
+});
+
+test('a stored definition that cannot be served does not keep the others from it', async () => {
+  await define('Good', [schema({})]);
+  const { json } = await ask('GET', `${DEFINITIONS}/goods.example.com`);
+  const bad = structuredClone(json);
+  bad.metadata.name = 'bads.example.com';
+  delete bad.metadata.resourceVersion;
+  bad.spec.names = bad.status.acceptedNames = { plural: 'bads', kind: 'Bad', singular: 'bad', listKind: 'BadList' };
+  bad.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties = { a: null };
+  const value = Buffer.from(JSON.stringify(bad));
+  await store.write(
+    { key: '/registry/apiextensions.k8s.io/customresourcedefinitions/bads.example.com', value, expected: 0 },
+    never,
+  );
+  const path = await define('Better', [schema({})]);
+  assert.equal((await ask('POST', path, object('Better', 'a', {}))).status, 201);
 });

@@ -83,8 +83,13 @@ class Definitions {
 
   #take(cached: CachedObject): void {
     const definition = cached.object as CustomResourceDefinition;
-    if (isEstablished(definition)) this.#serve(definition);
     const { name } = definition.metadata;
+    try {
+      if (isEstablished(definition)) this.#serve(definition);
+    } catch (error) {
+      // One that cannot be served, however it came to be stored, does not keep the others from it.
+      this.#options.env.log.error('a definition cannot be served', error, { definition: name });
+    }
     if (this.#busy.has(name)) this.#again.add(name);
     else void this.#work(name);
   }
