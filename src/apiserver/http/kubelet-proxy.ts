@@ -10,6 +10,8 @@ import type { Connector } from './handler.ts';
 import type { ResourceRequest } from './resource-handler.ts';
 import {
   CHANNELS_V5,
+  readsMessages,
+  sendMessages,
   translateStreams,
   tunnelledProtocols,
   tunnelSpdy,
@@ -119,6 +121,7 @@ function logs(lookups: ProxyLookups, agent: Agent): Connector {
     if (!destination) return response.send(200, 'text/plain', '');
     const answer = await forward(response.exchange, destination);
     const code = answer.statusCode ?? 502;
+    if (code < 400 && readsMessages(response.exchange)) return sendMessages(response, answer);
     if (code < 400) return relay(answer, response, response.headers('text/plain'));
     throw kubeletRefusal(code, await textOf(answer));
   };

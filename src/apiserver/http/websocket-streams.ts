@@ -85,7 +85,7 @@ async function acceptor(response: Response): Promise<(protocol: string) => WebSo
     // Some names have a slash, which no protocol's name may: they are settled here and not by the library.
     const request = incoming as IncomingMessage;
     delete request.headers['sec-websocket-protocol'];
-    server.on('headers', (headers) => headers.push(`Sec-WebSocket-Protocol: ${protocol}`));
+    if (protocol !== '') server.on('headers', (headers) => headers.push(`Sec-WebSocket-Protocol: ${protocol}`));
     let accepted: WebSocket | undefined;
     server.handleUpgrade(request, upgrade.socket, upgrade.head, (socket) => {
       accepted = socket;
@@ -227,6 +227,40 @@ const LOST = Buffer.from(
     code: 500,
   }),
 );
+
+/** How a body is read through a WebSocket: as it is, or in base64. Without a protocol it is sent as it is. */
+const READING: { readonly [protocol: string]: 'binary' | 'base64' } = {
+  'binary.k8s.io': 'binary',
+  'base64.binary.k8s.io': 'base64',
+};
+
+/** Whether a client wants an answer's body in messages of a WebSocket. */
+export function readsMessages(exchange: Exchange): boolean {
+  return exchange.upgrade !== undefined && exchange.header('upgrade')?.toLowerCase() === 'websocket';
+}
+
+/** Sends a body in messages, the first of them empty, no faster than the client reads. Resolves when the client is gone. */
+export async function sendMessages(response: Response, body: AsyncIterable<unknown>): Promise<void> {
+  const offered = webSocketProtocols(response.exchange);
+  const protocol = offered.find((name) => Object.hasOwn(READING, name));
+  if (protocol === undefined && offered.length > 0) throw new StatusError('BadRequest', 'Bad Request');
+  const client = (await acceptor(response))(protocol ?? '');
+  const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+  const send = (chunk: Buffer): Promise<boolean> =>
+    new Promise((resolve) => {
+      const inText = protocol !== undefined && READING[protocol] === 'base64';
+      client.send(inText ? chunk.toString('base64') : chunk, (error) => resolve(!error));
+    });
+  let reads = await send(Buffer.alloc(0));
+  if (reads) {
+    for await (const chunk of body) {
+      reads = await send(chunk as Buffer);
+      if (!reads) break;
+    }
+  }
+  client.close(1000);
+  await closed;
+}
 
 /** Serves port-forward to a client that speaks SPDY within a WebSocket. Resolves when either side ends. */
 export async function tunnelSpdy(

@@ -7,7 +7,7 @@ import { nameSuffix } from '../../lib/random.ts';
 import { type CriClient, CriError } from '../cri/client.ts';
 import type { Mount, RuntimeHandler, SandboxConfig } from '../cri/types.ts';
 import { type Directories, podLogDirectory } from '../directories.ts';
-import { containerEnvironment, EnvironmentError } from '../env/environment.ts';
+import { containerEnvironment } from '../env/environment.ts';
 import type { FieldContext } from '../env/fields.ts';
 import { serviceVariables } from '../env/services.ts';
 import type { PodEvents } from '../events.ts';
@@ -17,7 +17,7 @@ import { newestContainer, type ObservedPod, type ObservedSandbox } from '../pod/
 import { StartError } from '../pod/start-error.ts';
 import { volumeMounts } from '../volumes/container-mounts.ts';
 import type { Cgroups } from './cgroups.ts';
-import { ContainerConfigError, containerConfig, verifyRunAsNonRoot } from './container-config.ts';
+import { containerConfig, verifyRunAsNonRoot } from './container-config.ts';
 import { type DnsOptions, hostsFile, podDns, podNames } from './dns.ts';
 import { runHook } from './lifecycle.ts';
 import { containerResources } from './resources.ts';
@@ -108,10 +108,9 @@ export class PodRuntime {
       events.container(pod, container, 'Warning', 'Failed', `Error: ${error.reason}`);
       throw error;
     });
-    const prepared = await this.#prepare(container, context, image, signal).catch((error) => {
-      const known = error instanceof EnvironmentError || error instanceof ContainerConfigError;
-      return fail(known ? 'CreateContainerConfigError' : 'CreateContainerError', error);
-    });
+    const prepared = await this.#prepare(container, context, image, signal).catch((error) =>
+      fail('CreateContainerConfigError', error),
+    );
     const id = await cri
       .createContainer(context.sandbox.id, prepared.config, prepared.sandboxConfig, { signal })
       .catch((error) => fail('CreateContainerError', error));

@@ -2,6 +2,7 @@ import type { Container, Pod } from '../../api/generated/types.ts';
 import type { Mount } from '../cri/types.ts';
 import type { Directories } from '../directories.ts';
 import { expandReferences } from '../env/expand.ts';
+import { VolumeError } from './payload.ts';
 import { bindSubPath } from './sub-path.ts';
 
 const PROPAGATION = {
@@ -26,7 +27,11 @@ export async function volumeMounts(facts: MountFacts): Promise<readonly Mount[]>
   for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const volume = volumes.get(mount.name);
     if (volume === undefined) throw new Error(`volume ${JSON.stringify(mount.name)} is not mounted`);
-    const subPath = mount.subPathExpr ? expandReferences(mount.subPathExpr, facts.variable) : (mount.subPath ?? '');
+    const subPath = mount.subPathExpr ? expanded(mount.subPathExpr, mount.name, facts.variable) : (mount.subPath ?? '');
+    if (subPath.startsWith('/')) throw new VolumeError(`error SubPath \`${subPath}\` must not be an absolute path`);
+    if (subPath.split('/').includes('..')) {
+      throw new VolumeError(`unable to provision SubPath \`${subPath}\`: must not contain '..'`);
+    }
     let hostPath = volume;
     if (subPath !== '') {
       hostPath = directories.subPath(pod.metadata.uid!, mount.name, container.name, index);
@@ -40,4 +45,14 @@ export async function volumeMounts(facts: MountFacts): Promise<readonly Mount[]>
     });
   }
   return mounts;
+}
+
+/** A sub-path with its references; every one of them must have a value. */
+function expanded(expression: string, volume: string, variable: MountFacts['variable']): string {
+  return expandReferences(expression, (name) => {
+    const value = variable(name);
+    if (value !== undefined) return value;
+    const what = `failed to expand subPath for VolumeMount ${JSON.stringify(volume)}`;
+    throw new VolumeError(`${what}: missing value for ${JSON.stringify(name)}`);
+  });
 }
