@@ -130,6 +130,7 @@ before(async () => {
   identity = { ca: server.caCertificate, cert: admin.certificate, key: admin.key };
   const serving = issue(server.ca!, { commonName: 'n', sans: ['127.0.0.1'], usages: ['server'], ...times });
   kubelet = createServer({ cert: serving.certificate, key: serving.key });
+  kubelet.on('request', (request, answer) => answer.end(`said of ${request.url?.split('/').at(-1)}\n`));
   kubelet.on('upgrade', (request, socket) => {
     if (declines) {
       socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone');
@@ -313,4 +314,18 @@ test('what the kubelet declines is the client’s answer; a GET is not enough to
   assert.equal(await open(path, {}), 404);
   declines = false;
   assert.equal(await open(path, { authorization: 'Bearer look' }), 403);
+});
+
+test('a log is read in messages, the first of them empty, as it is or in base64', async () => {
+  const read = async (protocols: string[]): Promise<{ protocol: string; messages: string[] }> => {
+    const socket = new WebSocket(`wss://127.0.0.1:${server.port}${POD}/log?container=c`, protocols, identity);
+    const messages: string[] = [];
+    socket.on('message', (data) => messages.push((data as Buffer).toString()));
+    await once(socket, 'close');
+    return { protocol: socket.protocol, messages };
+  };
+  assert.deepEqual(await read(['binary.k8s.io']), { protocol: 'binary.k8s.io', messages: ['', 'said of c\n'] });
+  assert.deepEqual(await read([]), { protocol: '', messages: ['', 'said of c\n'] });
+  const { messages } = await read(['base64.binary.k8s.io']);
+  assert.deepEqual(messages, ['', Buffer.from('said of c\n').toString('base64')]);
 });
