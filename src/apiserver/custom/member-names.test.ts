@@ -28,3 +28,22 @@ test('members are called as they are, also as what every object inherits', async
   const three = await ask('PATCH', `${path}/o?fieldManager=one`, object('Odd', 'o', { spec: { a: 'x' } }), apply);
   assert.deepEqual(three.json.spec, { a: 'x', constructor: 'c' });
 });
+
+test('a null that may be is not the same as nothing, nor is an empty list', async () => {
+  const text = { type: 'string', nullable: true };
+  const list = { type: 'array', items: { type: 'string' } };
+  const path = await define('Void', [schema({ properties: { a: text, b: text, list } })]);
+  const apply = async (spec: object): Promise<unknown> => {
+    const { json } = await ask('GET', `${path}/v`);
+    const put = await ask('PUT', `${path}/v`, { ...json, spec });
+    assert.equal(put.status, 200, put.text);
+    const { json: now } = await ask('GET', `${path}/v`);
+    assert.deepEqual(now.spec, spec);
+    return now.metadata.generation;
+  };
+  assert.equal((await ask('POST', path, object('Void', 'v', { spec: { a: null } }))).status, 201);
+  assert.equal(await apply({ b: null }), 2);
+  assert.equal(await apply({}), 3);
+  assert.equal(await apply({ list: [] }), 4);
+  assert.equal(await apply({ list: [] }), 4);
+});

@@ -1,5 +1,5 @@
 // Read, decide, write; again when someone else was quicker. Every change of a stored object goes through here.
-import { parseJson } from '../../api/json.ts';
+import { parseJson, sameJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
 import { conflict, notFound, OBJECT_MODIFIED } from '../../machinery/status.ts';
@@ -8,7 +8,6 @@ import { isAsStored, storedLength } from '../cache/bytes.ts';
 import { storedObject } from '../cache/cached-object.ts';
 import type { CachedObject, RequestContext } from '../contract.ts';
 import { storeError } from '../store-error.ts';
-import { sameValue } from '../strategies/equality.ts';
 import { AnswerObject } from './answer-object.ts';
 import { type Committed, putObject, removeObject, storedBytes } from './commit.ts';
 import { type Core, cacheOf, inVersionOf } from './context.ts';
@@ -177,7 +176,8 @@ function sameStored(row: Resource, value: Buffer, current: CachedObject): boolea
   if (!isCustom(row) || value.length !== storedLength(current.bytes, current.revision)) return false;
   const parsed = parseJson(value) as unknown as KubeObject;
   const { resourceVersion: _, ...metadata } = current.object.metadata;
-  return sameValue(parsed, { ...current.object, metadata });
+  // A null may mean something here.
+  return sameJson(parsed, { ...current.object, metadata });
 }
 
 async function perform(

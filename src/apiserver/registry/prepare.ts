@@ -1,5 +1,6 @@
 // What the server itself does to an object between decoding and storing, on create and on update.
 import type { ObjectMeta } from '../../api/generated/types.ts';
+import { sameJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import { apiVersionOf, type Resource } from '../../api/tables.ts';
 import { rfc3339 } from '../../lib/clock.ts';
@@ -136,7 +137,9 @@ export function prepareUpdate(
     own.prepareForUpdate(object, old, scope);
   }
   const counted = strategy.countsStatus ? withoutMetadata : withoutCounted;
-  if (strategy.countsGenerations && !sameMeaning(counted(object), counted(old))) {
+  // In a custom resource a null, or an empty list, may mean something.
+  const same = scope.resource.custom ? sameJson : sameMeaning;
+  if (strategy.countsGenerations && !same(counted(object), counted(old))) {
     object.metadata.generation = (old.metadata.generation ?? 0) + 1;
   }
 }
