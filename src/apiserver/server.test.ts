@@ -13,6 +13,7 @@ import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import { Registry } from 'prom-client';
+import type { ComponentStatus } from '../api/generated/types.ts';
 import { Tables } from '../api/tables.ts';
 import { FakeClock } from '../lib/fake-clock.ts';
 import { silentLog } from '../lib/log.ts';
@@ -222,9 +223,23 @@ test('a body in protobuf is understood', async () => {
   assert.deepEqual([created.status, created.json.metadata.name, created.json.data], [201, 'b', { k: 'v' }]);
 });
 
-test('component statuses are listed', async () => {
+test('component statuses are found out when they are asked for', async () => {
   const { status, json } = await http2('GET', '/api/v1/componentstatuses');
-  assert.deepEqual([status, json.kind, json.items], [200, 'ComponentStatusList', []]);
+  assert.deepEqual([status, json.kind], [200, 'ComponentStatusList']);
+  const seen = (json.items as ComponentStatus[]).map((item) => [
+    item.metadata.name,
+    item.conditions?.[0]?.status,
+    item.conditions?.[0]?.error,
+  ]);
+  // Nothing leads here.
+  assert.deepEqual(seen, [
+    ['controller-manager', 'False', 'nobody holds lease kube-system/kube-controller-manager'],
+    ['etcd-0', 'True', undefined],
+    ['scheduler', 'False', 'nobody holds lease kube-system/kube-scheduler'],
+  ]);
+  const one = await http2('GET', '/api/v1/componentstatuses/etcd-0');
+  assert.deepEqual([one.status, one.json.conditions], [200, [{ type: 'Healthy', status: 'True', message: 'ok' }]]);
+  assert.equal((await http2('GET', '/api/v1/componentstatuses/none')).status, 404);
 });
 
 test('bodies that are not what the path says are refused in upstream’s words', async () => {

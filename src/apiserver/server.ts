@@ -26,6 +26,7 @@ import {
 } from './auth/service-account-tokens.ts';
 import { bootstrap, publishServers } from './bootstrap/bootstrap.ts';
 import { startCaches } from './cache/cache-set.ts';
+import { COMPONENT_STATUSES, type Components, componentStatuses } from './component-status.ts';
 import type { Authorizer, CacheSet, RequestContext, ResourceApi, UserInfo } from './contract.ts';
 import { conversionByWebhook } from './custom/conversion-webhook.ts';
 import { serveDefinitions } from './custom/definitions.ts';
@@ -161,7 +162,11 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     ...(staticTokens && { staticTokens }),
   });
   const callWebhook = webhookCaller(serviceResolver(cachedServices(tables, caches), env.random), env.clock, ends);
+  const state: State = { ready: false, draining: false, port: 0 };
+  const health = healthChecks(store, env.clock, state, options.storeCheckTimeoutMs);
+  const components = componentSources(options, caches, health);
   const registry = createRegistry({
+    answered: new Map([[COMPONENT_STATUSES, (signal) => componentStatuses(components, signal)]]),
     tables,
     store,
     caches,
@@ -176,7 +181,6 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   });
   const pipeline = createPipeline(registry, authorizer);
   const identity = servingIdentity(options);
-  const state: State = { ready: false, draining: false, port: 0 };
   const address = options.address ?? '127.0.0.1';
   const host = options.advertiseAddress ?? address;
   const aggregation = aggregate(options, { registry, caches, frontProxy: identity.frontProxy }, ends);
@@ -195,7 +199,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
       tables,
       tokens,
       metrics: env.metrics,
-      health: healthChecks(store, env.clock, state, options.storeCheckTimeoutMs),
+      health,
       address: () => `${host}:${state.port}`,
       ...(aggregation && { others: aggregation.others }),
     }),
@@ -399,6 +403,13 @@ function coreRow(tables: Tables, resource: string): Resource {
   const row = tables.preferred('', resource);
   invariant(row, `no resource ${resource} in the core group`);
   return row;
+}
+
+function componentSources({ tables, env }: ApiServerOptions, caches: CacheSet, health: HealthChecks): Components {
+  const leases = tables.resource('coordination.k8s.io', 'v1', 'leases');
+  const store = health.live.get('etcd');
+  invariant(leases && store, 'leases are served and the store is checked');
+  return { store, leases: caches.for(leases), clock: env.clock };
 }
 
 /** What the server does in its own name. */

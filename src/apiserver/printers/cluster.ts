@@ -1,6 +1,7 @@
 import type {
   APIService,
   CertificateSigningRequest,
+  ComponentStatus,
   ConfigMap,
   Event,
   EventEventsV1,
@@ -54,6 +55,15 @@ export const nodeColumns = columns<Node>([
   { name: 'OS-Image', wide: true, cell: (n) => n.status?.nodeInfo?.osImage || '<unknown>' },
   { name: 'Kernel-Version', wide: true, cell: (n) => n.status?.nodeInfo?.kernelVersion || '<unknown>' },
   { name: 'Container-Runtime', wide: true, cell: (n) => n.status?.nodeInfo?.containerRuntimeVersion || '<unknown>' },
+]);
+
+const healthOf = (status: ComponentStatus) => findCondition(status.conditions, 'Healthy');
+
+export const componentStatusColumns = columns<ComponentStatus>([
+  nameColumn,
+  { name: 'Status', cell: (c) => (healthOf(c)?.status === 'True' ? 'Healthy' : 'Unhealthy') },
+  { name: 'Message', cell: (c) => healthOf(c)?.message ?? '' },
+  { name: 'Error', cell: (c) => healthOf(c)?.error ?? '' },
 ]);
 
 export const namespaceColumns = columns<Namespace>([

@@ -12,6 +12,7 @@ import * as storage from './storage.ts';
 import * as workloads from './workloads.ts';
 
 const COLUMNS: { readonly [resource: string]: readonly Column[] } = {
+  componentstatuses: cluster.componentStatusColumns,
   configmaps: cluster.configMapColumns,
   endpoints: network.endpointsColumns,
   events: cluster.eventColumns,

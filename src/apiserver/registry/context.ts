@@ -36,6 +36,8 @@ export interface RegistryOptions extends Conversions {
   readonly env: Environment;
   /** Answers SubjectAccessReview and its kin; absent: refused. */
   readonly reviews?: Reviews;
+  /** What is not stored but found out when it is asked for, by resource; names ascend. */
+  readonly answered?: ReadonlyMap<string, (signal: AbortSignal) => Promise<readonly KubeObject[]>>;
   /** Issues service account tokens; absent: TokenRequest is refused. */
   readonly tokens?: TokenAuthority;
   /** What users may do: guards against granting more than one has. Absent: no such guard. */
@@ -65,6 +67,12 @@ export function builtIn(core: Core, group: string, resource: string): Resource {
   const row = core.tables.preferred(group, resource);
   invariant(row, `no resource ${resource} in group ${JSON.stringify(group)}`);
   return row;
+}
+
+/** The objects of a resource that is not stored. */
+export async function answered(core: Core, ctx: RequestContext, { resource }: Resource): Promise<CachedObject[]> {
+  const objects = (await core.answered?.get(resource)?.(ctx.signal)) ?? [];
+  return objects.map((object) => new AnswerObject(object));
 }
 
 export function nowText(core: Core): string {

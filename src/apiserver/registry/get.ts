@@ -1,7 +1,7 @@
 import { isPlanted } from '../../lib/planted.ts';
 import { notFound } from '../../machinery/status.ts';
 import type { CachedObject, GetOptions, RequestContext, Target } from '../contract.ts';
-import { type Core, cacheOf, inVersion, inVersionOf } from './context.ts';
+import { answered, type Core, cacheOf, inVersion, inVersionOf } from './context.ts';
 import { parseRevision, waitForRevision } from './resource-version.ts';
 import { scaleOf } from './scale.ts';
 import { isPersisted, subresourceOf } from './targets.ts';
@@ -10,7 +10,11 @@ import { isPersisted, subresourceOf } from './targets.ts';
 export async function get(core: Core, ctx: RequestContext, target: Target, options: GetOptions): Promise<CachedObject> {
   const { resource, namespace, name = '' } = target;
   const subresource = subresourceOf(target, 'get');
-  if (!isPersisted(resource)) throw notFound(resource, name);
+  if (!isPersisted(resource)) {
+    const found = (await answered(core, ctx, resource)).find((one) => one.name === name);
+    if (!found) throw notFound(resource, name);
+    return found;
+  }
   const cache = cacheOf(core, resource);
   const revision = parseRevision(options.resourceVersion);
   const isPresent = core.caches.fresh || isPlanted('stale-read');

@@ -5,7 +5,7 @@ import { StatusError } from '../../machinery/status.ts';
 import { type Revision, TooOldError } from '../../store/contract.ts';
 import { storedObject } from '../cache/cached-object.ts';
 import type { CachedObject, Filter, ListOptions, ListResult, RequestContext, Target } from '../contract.ts';
-import { type Core, cacheOf, inVersion } from './context.ts';
+import { answered, type Core, cacheOf, inVersion } from './context.ts';
 import { type ContinueToken, decodeContinue, encodeContinue } from './continue-token.ts';
 import { filterOf, matchesFilter, selects } from './filters.ts';
 import { listPrefix } from './keys.ts';
@@ -39,7 +39,10 @@ interface Page {
 export async function list(core: Core, ctx: RequestContext, target: Target, options: ListOptions): Promise<ListResult> {
   checkListOptions(options);
   const { resource } = target;
-  if (!isPersisted(resource)) return { items: [], revision: await core.caches.consistent(ctx.signal) };
+  if (!isPersisted(resource)) {
+    const items = await answered(core, ctx, resource);
+    return { items, revision: await core.caches.consistent(ctx.signal) };
+  }
   const row = storageRow(core.tables, resource);
   const filter = filterOf(target, row, options);
   const limit = Math.max(0, options.limit ?? 0);
