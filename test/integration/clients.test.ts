@@ -177,7 +177,12 @@ async function looks(k: Kubectl): Promise<void> {
   assert.match(kind, /Deployment enables declarative updates for Pods and ReplicaSets\./);
   assert.match(kind, /APIVersion defines the versioned schema/);
   assert.equal(await k.refused(['get', 'pods', 'none']), 'Error from server (NotFound): pods "none" not found\n');
-  await k.must('get', 'componentstatuses');
+  const components = await k.must('get', 'componentstatuses', '--no-headers');
+  assert.match(
+    (await k.run(['get', 'endpoints'])).stderr,
+    /Warning: v1 Endpoints is deprecated in v1\.33\+; use discovery/,
+  );
+  assert.match(components, /^controller-manager +Healthy +ok.*\netcd-0 +Healthy +ok.*\nscheduler +Healthy +ok/);
 }
 
 async function changes(k: Kubectl): Promise<void> {

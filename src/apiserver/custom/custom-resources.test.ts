@@ -264,12 +264,15 @@ test('two versions are the same objects', async () => {
     {
       name: 'v2',
       storage: false,
+      deprecated: true,
       ...schema({ properties: { a: { type: 'string' }, b: { type: 'string', default: 'two' } } }),
     },
   ]);
   const second = path.replace('/v1/', '/v2/');
   await ask('POST', path, object('Pair', 'one', { spec: { a: 'x' } }));
   const shown = await ask('GET', `${second}/one`);
+  assert.equal(shown.warnings, '299 - "example.com/v2 Pair is deprecated"');
+  assert.equal((await ask('GET', `${path}/one`)).warnings, '');
   assert.deepEqual([shown.json.apiVersion, shown.json.spec], ['example.com/v2', { a: 'x', b: 'two' }]);
   const listed = await ask('GET', second);
   assert.deepEqual([listed.json.kind, listed.json.items[0].apiVersion], ['PairList', 'example.com/v2']);

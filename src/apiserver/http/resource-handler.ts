@@ -1,4 +1,5 @@
 // Requests for resources: from method and path to an operation of the pipeline, and its answer as bytes.
+
 import { decode } from '../../api/codec.ts';
 import { checkDepth, isJsonObject, parseJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
@@ -10,6 +11,7 @@ import type { FieldValidation, PatchType, RequestContext, ResourceApi, Target, W
 import type { ApiServerMetrics } from '../metrics.ts';
 import type { Series } from '../series.ts';
 import { decodeBody, parseBody, parseConfiguration } from './decode-body.ts';
+import { deprecationOf } from './deprecations.ts';
 import { deletedStatus, encodeList, encodeObject, isStored } from './encode.ts';
 import { ListBodies } from './list-bodies.ts';
 import {
@@ -84,6 +86,8 @@ export class ResourceHandler {
   handle(request: ResourceRequest): Promise<void> {
     const operation = this.#operations[request.info.verb];
     if (!operation) throw methodNotAllowed();
+    const deprecation = deprecationOf(request.target);
+    if (deprecation !== undefined) request.ctx.warn(deprecation);
     return operation(request);
   }
 
