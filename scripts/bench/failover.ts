@@ -67,12 +67,14 @@ try {
     }
     summaries.push(summarizeRow(row, outcomes, profile === 'fast'));
     all.push(...outcomes);
+    // What was measured is there whatever happens to the next.
+    await write();
   }
 } finally {
   await cluster.stage.mend(new AbortController().signal).catch((error: unknown) => say(`could not mend: ${error}`));
   await cluster.close();
 }
-await report();
+process.stdout.write(`\n${table(summaries)}`);
 process.exitCode = summaries.some(({ problems }) => problems.length > 0) ? 1 : 0;
 
 function line({ row, repetition, during, after, wholeAfterMs, extra, problems }: Outcome): string {
@@ -89,10 +91,9 @@ function line({ row, repetition, during, after, wholeAfterMs, extra, problems }:
   ].join('; ');
 }
 
-async function report(): Promise<void> {
-  const text = table(summaries);
-  process.stdout.write(`\n${text}`);
+async function write(): Promise<void> {
   if (!options.out) return;
+  const text = table(summaries);
   const minutes = Math.round((Date.now() - began.getTime()) / 60_000);
   const about = [
     `${began.toISOString().slice(0, 10)}, profile ${profile}, ${repetitions} repetitions of each row, ${minutes} minutes in all.`,
