@@ -12,6 +12,7 @@ import { drillCluster, surroundings } from './drill-cluster.ts';
 const USAGE = `npm run bench:failover -- [options]
   --only ID         only these rows (may be repeated): ${ROWS.map(({ id }) => id).join(', ')}
   --repetitions N   how often each (default: 10)
+  --minutes N       begin no further repetition after this (default: 60)
   --profile P       fast or default: the cluster's timings (default: fast)
   --pause N         seconds for which the leader is paused (default: 60)
   --long-pauses N   how many of the pauses last so long; the others last 10 s (default: all)
@@ -25,6 +26,7 @@ const { values: options } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
     repetitions: { type: 'string', default: '10' },
+    minutes: { type: 'string', default: '60' },
     profile: { type: 'string', default: 'fast' },
     pause: { type: 'string', default: '60' },
     'long-pauses': { type: 'string' },
@@ -52,21 +54,19 @@ const repetitions = Number(options.repetitions);
 const longPauses = Number(options['long-pauses'] ?? repetitions);
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
+const rows = ROWS.filter(({ id }) => options.only === undefined || options.only.includes(id));
+const overMs = performance.now() + Number(options.minutes) * 60_000;
 const cluster = await drillCluster(profile, options.keep, stop.signal);
-const summaries: RowSummary[] = [];
-const all: Outcome[] = [];
+const outcomes: Outcome[] = [];
 try {
-  for (const row of ROWS) {
-    if (options.only && !options.only.includes(row.id)) continue;
-    const outcomes: Outcome[] = [];
-    for (let repetition = 0; repetition < repetitions; repetition++) {
+  // Every row once, and again: what else the machine does then is spread over all of them.
+  for (let repetition = 0; repetition < repetitions && performance.now() < overMs; repetition++) {
+    for (const row of rows) {
       const pauseMs = repetition < longPauses ? Number(options.pause) * 1000 : SHORT_PAUSE_MS;
       const outcome = await runRepetition({ stage: cluster.stage, row, repetition, pauseMs }, stop.signal);
       outcomes.push(outcome);
       say(line(outcome));
     }
-    summaries.push(summarizeRow(row, outcomes, profile === 'fast'));
-    all.push(...outcomes);
     // What was measured is there whatever happens to the next.
     await write();
   }
@@ -74,8 +74,18 @@ try {
   await cluster.stage.mend(new AbortController().signal).catch((error: unknown) => say(`could not mend: ${error}`));
   await cluster.close();
 }
-process.stdout.write(`\n${table(summaries)}`);
-process.exitCode = summaries.some(({ problems }) => problems.length > 0) ? 1 : 0;
+process.stdout.write(`\n${table(summaries())}`);
+process.exitCode = summaries().some(({ problems }) => problems.length > 0) ? 1 : 0;
+
+function summaries(): readonly RowSummary[] {
+  return rows.map((row) =>
+    summarizeRow(
+      row,
+      outcomes.filter((one) => one.row === row.id),
+      profile === 'fast',
+    ),
+  );
+}
 
 function line({ row, repetition, during, after, wholeAfterMs, extra, problems }: Outcome): string {
   const figures = Object.entries(extra).map(([name, value]) => `${name} ${Math.round(value)}`);
@@ -93,15 +103,15 @@ function line({ row, repetition, during, after, wholeAfterMs, extra, problems }:
 
 async function write(): Promise<void> {
   if (!options.out) return;
-  const text = table(summaries);
+  const text = table(summaries());
   const minutes = Math.round((Date.now() - began.getTime()) / 60_000);
   const about = [
-    `${began.toISOString().slice(0, 10)}, profile ${profile}, ${repetitions} repetitions of each row, ${minutes} minutes in all.`,
+    `${began.toISOString().slice(0, 10)}, profile ${profile}, ${Math.floor(outcomes.length / rows.length)} repetitions of each row, ${minutes} minutes in all.`,
     ...(await surroundings()),
   ];
   await mkdir(dirname(options.out), { recursive: true });
   await writeFile(options.out, `${heading(about)}\n${text}`);
-  await writeFile(options.out.replace(/(\.md)?$/, '.json'), `${JSON.stringify({ about, outcomes: all }, null, 1)}\n`);
+  await writeFile(options.out.replace(/(\.md)?$/, '.json'), `${JSON.stringify({ about, outcomes }, null, 1)}\n`);
 }
 
 function heading(about: readonly string[]): string {
