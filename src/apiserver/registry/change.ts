@@ -9,7 +9,7 @@ import { storedObject } from '../cache/cached-object.ts';
 import type { CachedObject, RequestContext } from '../contract.ts';
 import { storeError } from '../store-error.ts';
 import { AnswerObject } from './answer-object.ts';
-import { type Committed, putObject, removeObject, storedBytes } from './commit.ts';
+import { type Committed, putObject, removeObject, storedBytes, waitForTurn } from './commit.ts';
 import { type Core, cacheOf, inVersionOf } from './context.ts';
 import { storeKey } from './keys.ts';
 import { inStorageVersion, isCustom } from './shown.ts';
@@ -94,6 +94,7 @@ export async function change(
     if (options.dryRun) return dryRun(change, current);
     const done = await perform(core, ctx, { row: place.row, key }, change, current);
     if (done.kind === 'committed') return { kind: change.kind, object: done.object };
+    if (done.kind === 'guard') await waitForTurn(core, ctx, tries);
     fresh = done.kind === 'conflict';
     stored = done.kind === 'conflict' ? asObject(done.current) : await readStored(core, ctx, key);
   }

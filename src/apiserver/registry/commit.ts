@@ -3,6 +3,8 @@
 import { serialize } from '../../api/codec.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
+import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
+import { sleep } from '../../lib/clock.ts';
 import { isPlanted } from '../../lib/planted.ts';
 import { conflict, StatusError } from '../../machinery/status.ts';
 import type { Guard, Revision, Stored } from '../../store/contract.ts';
@@ -25,6 +27,13 @@ interface ObjectWrite {
   readonly expected: Revision;
   /** Guards of this write's own decision, besides those that the request carries. */
   readonly guards?: readonly Guard[];
+}
+
+/** Between tries of a write that another server's made void: who comes back at once voids the others' in turn. */
+const TURN_BACKOFF: BackoffPolicy = { initialMs: 2, maximumMs: 200, factor: 1.7, jitter: 1 };
+
+export async function waitForTurn({ env }: Core, ctx: RequestContext, tries: number): Promise<void> {
+  await sleep(env.clock, backoffMs(TURN_BACKOFF, tries, env.random) * env.random.next(), ctx.signal);
 }
 
 /** The bytes to store: everything but the revision, which is known only after the commit. */

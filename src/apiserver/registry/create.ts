@@ -7,7 +7,7 @@ import type { RequestContext, Target, WriteOptions, WriteResult } from '../contr
 import { strategyOf } from '../strategies/strategies.ts';
 import { allocatorOf } from './allocators.ts';
 import { AnswerObject } from './answer-object.ts';
-import { putObject, storedBytes } from './commit.ts';
+import { putObject, storedBytes, waitForTurn } from './commit.ts';
 import { type Core, inVersionOf, scopeOf } from './context.ts';
 import { createOnSubresource, createUnpersisted } from './create-on.ts';
 import { managedFieldsOf, setManaged } from './field-scope.ts';
@@ -110,6 +110,7 @@ async function createOnce(
     } finally {
       allocation?.release();
     }
+    await waitForTurn(core, ctx, tries);
   }
   throw conflict(target.resource, name, OBJECT_MODIFIED);
 }
