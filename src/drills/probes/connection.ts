@@ -81,6 +81,7 @@ export class Connection {
     const { clock } = this.#options;
     const overMs = clock.monotonic() + question.timeoutMs;
     const session = await this.#session();
+    if (signal.aborted) throw new NotSent('the drill is over');
     if (clock.monotonic() >= overMs) throw new NotSent(`no connection within ${question.timeoutMs} ms`);
     const stream = this.#open(session, question);
     return new Promise((resolve, reject) => {
@@ -143,6 +144,8 @@ export class Connection {
   /** The lines of an answer as they come, until the server ends it, the connection fails or the signal aborts. */
   async *lines(path: string, signal: AbortSignal): AsyncGenerator<string> {
     const session = await this.#session();
+    // Nobody would end the stream any more.
+    if (signal.aborted) return;
     const stream = this.#open(session, { method: 'GET', path });
     const stop = (): void => stream.close(constants.NGHTTP2_CANCEL);
     signal.addEventListener('abort', stop, { once: true });

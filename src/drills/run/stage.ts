@@ -24,6 +24,7 @@ const CONNECT_TIMEOUT_MS = 500;
 const ASK_TIMEOUT_MS = 10_000;
 const WHOLE_WITHIN_MS = 120_000;
 const LOOK_MS = 250;
+const KNOWN_WITHIN_MS = 5_000;
 
 export class Stage {
   readonly env: Environment;
@@ -66,8 +67,17 @@ export class Stage {
     return haStatus(this, this.topology, signal);
   }
 
+  /** Who is what now. While a role is open for some moments, it is looked again. */
   async situation(signal: AbortSignal): Promise<Situation> {
-    return situationOf(await this.status(signal));
+    const { clock } = this.env;
+    const overMs = clock.monotonic() + KNOWN_WITHIN_MS;
+    for (;;) {
+      const found = situationOf(await this.status(signal));
+      const roles = [found.etcdLeader, found.controllers, found.scheduler];
+      if (this.topology.virtualAddress) roles.push(found.addressHolder);
+      if (roles.every((host) => host !== undefined) || clock.monotonic() > overMs) return found;
+      await sleep(clock, LOOK_MS, signal);
+    }
   }
 
   /** By node port, through one host. */
