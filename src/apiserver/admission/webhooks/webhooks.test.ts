@@ -357,6 +357,15 @@ test('a webhook that wants to is asked again when a later one changed the object
   assert.deepEqual(json.data, { a: '1', seen: '3', more: 'yes' });
 });
 
+test('what a webhook adds gets its defaults', async () => {
+  const rules = [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['services'] }];
+  says.set('port', () => patch({ op: 'add', path: '/spec/ports/-', value: { name: 'b', port: 81 } }));
+  await configure('mutating', 'a', hook('port', { rules }));
+  const spec = { ports: [{ name: 'a', port: 80 }] };
+  const { json } = await ask('POST', '/api/v1/namespaces/default/services', { metadata: { name: 's' }, spec });
+  assert.deepEqual(json.spec.ports[1], { name: 'b', protocol: 'TCP', port: 81, targetPort: 81 });
+});
+
 test('what a webhook makes of an object must be valid', async () => {
   says.set('spoils', () => patch({ op: 'add', path: '/data/..', value: 'x' }));
   await configure('mutating', 'a', hook('spoils'));
