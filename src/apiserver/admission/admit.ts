@@ -97,7 +97,11 @@ function worldOf(core: Core, ctx: RequestContext, { row }: AdmissionRequest): Ad
     rbac: core.rbac,
     tables: core.tables,
     callWebhook: core.callWebhook,
-    inVersion: (object, as, from = row) => rewritten(core, ctx, object, { from, as }),
+    // What a subresource takes in a form of its own (Scale, Binding) is the same in all versions of the resource.
+    inVersion: async (object, as, from = row) => {
+      const own = object.kind !== undefined && object.kind !== from.kind;
+      return own ? object : rewritten(core, ctx, object, { from, as });
+    },
     get: cached,
     async present(...at) {
       await core.caches.consistent(ctx.signal);

@@ -10,6 +10,7 @@ import { setOfPaths } from '../../machinery/field-sets/field-set.ts';
 import { fieldSchemaOf } from '../../machinery/field-sets/table-schema.ts';
 import { plainMembers } from '../../machinery/json-path.ts';
 import { conflict, OBJECT_MODIFIED } from '../../machinery/status.ts';
+import { admit, reviewAdmission } from '../admission/admit.ts';
 import type { CachedObject, RequestContext, Target, WriteOptions, WriteResult } from '../contract.ts';
 import { AnswerObject } from './answer-object.ts';
 import { change } from './change.ts';
@@ -36,6 +37,7 @@ export async function updateScale(
 ): Promise<WriteResult> {
   const { resource, name = '' } = target;
   const row = storageRow(core.tables, resource);
+  const dryRun = options.dryRun === true;
   const changed = await change(
     core,
     ctx,
@@ -47,6 +49,9 @@ export async function updateScale(
       const { resourceVersion, uid } = scale.metadata;
       const stale = resourceVersion && resourceVersion !== current.object.metadata.resourceVersion;
       if (stale || (uid && uid !== current.object.metadata.uid)) throw conflict(resource, name, OBJECT_MODIFIED);
+      const admission = { operation: 'UPDATE' as const, target, row, old: present.object, dryRun, options };
+      await admit(core, ctx, admission, scale as Draft<KubeObject>);
+      await reviewAdmission(core, ctx, admission, scale);
       const manager = managerOf(ctx, options);
       const after = managed ?? managedAfterUpdate(scope, { live: present.object, object: scale, manager }) ?? NOBODY;
       const object = withoutSharing(current.object);
@@ -54,9 +59,9 @@ export async function updateScale(
       const before = (current.object.metadata.managedFields ?? NOBODY) as ManagedFields;
       setManaged(object, fromScale(before, after, apiVersionOf(row), replicasPath(core, row)));
       const { subresource: _, ...whole } = target;
-      return decideUpdate(core, ctx, { target: whole, row, options }, object, current);
+      return decideUpdate(core, ctx, { target: whole, row, options, admitted: true }, object, current);
     },
-    { dryRun: options.dryRun === true, asked: resource },
+    { dryRun, asked: resource },
   );
   return { object: scaleOf(changed.object, row), created: false };
 }

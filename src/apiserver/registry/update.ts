@@ -104,13 +104,15 @@ export interface Updating {
   /** The stored version's row; everything here is in that version. */
   readonly row: Resource;
   readonly options: WriteOptions;
+  /** Admission has had its say, about the form in which the change was asked for. */
+  readonly admitted?: boolean;
 }
 
 /** What becomes of `current` when `object`, which this call may change, is put in its place. */
 export async function decideUpdate(
   core: Core,
   ctx: RequestContext,
-  { target, row, options }: Updating,
+  { target, row, options, admitted = false }: Updating,
   object: Draft<KubeObject>,
   current: CachedObject,
 ): Promise<Change> {
@@ -121,11 +123,11 @@ export async function decideUpdate(
   object.apiVersion = old.apiVersion!;
   object.kind = old.kind!;
   const admission = { operation: 'UPDATE' as const, target, row, old, dryRun: options.dryRun === true, options };
-  await admit(core, ctx, admission, object);
+  if (!admitted) await admit(core, ctx, admission, object);
   keepTimes(object, old);
   prepareUpdate(object, old, scope, target.subresource);
   validateUpdate(object as KubeObject, old, scope, target.subresource);
-  await reviewAdmission(core, ctx, admission, object as KubeObject);
+  if (!admitted) await reviewAdmission(core, ctx, admission, object as KubeObject);
   if (isReleased(object as KubeObject) && !strategyOf(row).heldBack?.(object as KubeObject)) return { kind: 'remove' };
   if (target.subresource !== undefined) return { kind: 'put', object };
   const allocation = await allocatorOf(row)?.(core, ctx, object, old, options.dryRun === true);

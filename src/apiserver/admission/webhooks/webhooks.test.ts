@@ -297,6 +297,26 @@ describe('only what matches is asked about', () => {
   });
 });
 
+test('a scale is a Scale, also where it is changed', async () => {
+  const of = (resource: string): object => ({
+    rules: [{ operations: ['UPDATE'], apiGroups: ['apps'], apiVersions: ['*'], resources: [resource] }],
+  });
+  await configure('mutating', 'whole', hook('whole', of('replicasets')));
+  await configure('mutating', 'scale', hook('scale', of('*/scale')));
+  says.set('scale', () => patch({ op: 'replace', path: '/spec/replicas', value: 3 }));
+  const path = '/apis/apps/v1/namespaces/default/replicasets';
+  const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } };
+  await ask('POST', path, { metadata: { name: 'r' }, spec: { selector: { matchLabels: { a: 'b' } }, template } });
+  const merge = 'application/merge-patch+json';
+  const { json } = await ask('PATCH', `${path}/r/scale`, { spec: { replicas: 7 } }, merge);
+  assert.deepEqual([json.kind, json.spec.replicas], ['Scale', 3], JSON.stringify(json));
+  assert.equal((await ask('GET', `${path}/r`)).json.spec.replicas, 3);
+  assert.deepEqual(paths(), ['scale']);
+  const { kind, object, oldObject, subResource } = asked[0]!.review;
+  assert.deepEqual([kind.kind, subResource], ['Scale', 'scale']);
+  assert.deepEqual([object.spec.replicas, oldObject.spec.replicas], [7, 1]);
+});
+
 test('dry run is for webhooks that do nothing else', async () => {
   await configure('validating', 'one', hook('quiet'));
   assert.equal((await ask('POST', `${MAPS}?dryRun=All`, map('a'))).status, 201);
