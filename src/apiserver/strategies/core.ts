@@ -17,17 +17,8 @@ import { setMember } from '../../api/json.ts';
 import type { Draft } from '../../api/object.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { sameMeaning } from './equality.ts';
-import {
-  duplicate,
-  eachInvalid,
-  FIELD_IMMUTABLE,
-  forbiddenField,
-  invalidValue,
-  required,
-  tooLong,
-} from './field-errors.ts';
-import { anyName, configKey, dnsLabelName, dnsSubdomain, qualifiedName } from './name-rules.ts';
-import { validatePodTemplate } from './pod-spec.ts';
+import { eachInvalid, FIELD_IMMUTABLE, forbiddenField, invalidValue, required, tooLong } from './field-errors.ts';
+import { anyName, configKey, dnsLabelName, qualifiedName } from './name-rules.ts';
 import { defineStrategy } from './strategy.ts';
 
 /** Data of a Secret or a ConfigMap together. */
@@ -84,34 +75,12 @@ function validatePhase(ns: Namespace): FieldError[] {
   return [];
 }
 
-function validateNode(node: Node): FieldError[] {
-  const errors: FieldError[] = [];
-  const seen = new Set<string>();
-  for (const [i, taint] of (node.spec?.taints ?? []).entries()) {
-    const at = `spec.taints[${i}]`;
-    if (!taint.key) errors.push(required(`${at}.key`));
-    else errors.push(...eachInvalid(`${at}.key`, taint.key, qualifiedName(taint.key)));
-    if (!['NoSchedule', 'PreferNoSchedule', 'NoExecute'].includes(taint.effect)) {
-      errors.push(invalidValue(`${at}.effect`, taint.effect, 'must be NoSchedule, PreferNoSchedule or NoExecute'));
-    }
-    const id = `${taint.key}/${taint.effect}`;
-    if (seen.has(id))
-      errors.push({
-        ...duplicate(at, taint),
-        message: 'Duplicate value: taints must be unique by key and effect pair',
-      });
-    seen.add(id);
-  }
-  return errors;
-}
-
 export const nodeStrategy = defineStrategy<Node>({
   keepsStatusOnCreate: true,
   returnsDeleted: false,
   selectable: { 'spec.unschedulable': (node) => String(node.spec?.unschedulable ?? false) },
-  validate: validateNode,
   validateUpdate(node, old) {
-    const errors = validateNode(node);
+    const errors: FieldError[] = [];
     const cidr = old.spec?.podCIDR;
     if (cidr && node.spec?.podCIDR !== cidr) {
       errors.push(forbiddenField('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'));
@@ -186,12 +155,32 @@ const SECRET_KEYS: { readonly [type: string]: readonly string[] } = {
   'kubernetes.io/tls': ['tls.crt', 'tls.key'],
 };
 
+/** The key whose value is a JSON object. */
+const JSON_KEYS: { readonly [type: string]: string | undefined } = {
+  'kubernetes.io/dockercfg': '.dockercfg',
+  'kubernetes.io/dockerconfigjson': '.dockerconfigjson',
+};
+
+function isJsonObject(base64: string): boolean {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(base64, 'base64').toString());
+    return value === null || (typeof value === 'object' && !Array.isArray(value));
+  } catch {
+    return false;
+  }
+}
+
 function validateSecret(secret: Secret): FieldError[] {
   const errors = validateKeys(Object.keys(secret.data ?? {}), 'data');
   const total = Object.values(secret.data ?? {}).reduce((sum, value) => sum + decodedBytes(value), 0);
   if (total > MAX_DATA_BYTES) errors.push(tooLong('data', MAX_DATA_BYTES));
   for (const key of SECRET_KEYS[secret.type ?? ''] ?? []) {
     if (secret.data?.[key] === undefined) errors.push(required(`data[${key}]`));
+  }
+  const json = JSON_KEYS[secret.type ?? ''];
+  const text = json === undefined ? undefined : secret.data?.[json];
+  if (text !== undefined && !isJsonObject(text)) {
+    errors.push(invalidValue(`data[${json}]`, '<secret contents redacted>', 'must be a JSON object'));
   }
   if (secret.type === 'kubernetes.io/service-account-token') {
     const at = 'metadata.annotations[kubernetes.io/service-account.name]';
@@ -253,17 +242,7 @@ export const eventStrategy = defineStrategy<Event>({
   },
 });
 
-export const endpointsStrategy = defineStrategy<Endpoints>({
-  allowCreateOnUpdate: true,
-  validate(endpoints) {
-    const errors: FieldError[] = [];
-    for (const [i, subset] of (endpoints.subsets ?? []).entries()) {
-      const none = (subset.addresses ?? []).length === 0 && (subset.notReadyAddresses ?? []).length === 0;
-      if (none) errors.push(required(`subsets[${i}]`, 'must specify `addresses` or `notReadyAddresses`'));
-    }
-    return errors;
-  },
-});
+export const endpointsStrategy = defineStrategy<Endpoints>({ allowCreateOnUpdate: true });
 
 export const limitRangeStrategy = defineStrategy<LimitRange>({ allowCreateOnUpdate: true });
 
@@ -272,20 +251,29 @@ export const resourceQuotaStrategy = defineStrategy<ResourceQuota>({ returnsDele
 export const podTemplateStrategy = defineStrategy<PodTemplate>({
   countsGenerations: true,
   returnsDeleted: true,
-  validate: (t) => validatePodTemplate(t.template, 'template', ['Always', 'OnFailure', 'Never']),
 });
 
-const ACCESS_MODES = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
+const NO_SOURCE = [
+  'capacity', 'accessModes', 'claimRef', 'persistentVolumeReclaimPolicy', 'storageClassName', 'mountOptions', 'volumeMode',
+  'nodeAffinity', 'volumeAttributesClassName',
+]; // biome-ignore format: a table
 
-function validateModes(modes: readonly string[] | undefined): FieldError[] {
-  if ((modes ?? []).length === 0) return [required('spec.accessModes', 'at least 1 access mode is required')];
-  return (modes ?? [])
-    .filter((mode) => !ACCESS_MODES.includes(mode))
-    .map((mode) => ({
-      reason: 'FieldValueNotSupported' as const,
-      field: 'spec.accessModes',
-      message: `Unsupported value: ${JSON.stringify(mode)}: supported values: ${ACCESS_MODES.map((m) => JSON.stringify(m)).join(', ')}`,
-    }));
+/** Where a volume's data is never changes; a CSI volume may be given the secret for its expansion once. */
+function validateSource(pv: PersistentVolume, old: PersistentVolume): FieldError[] {
+  const sourceOf = (spec: PersistentVolume['spec']): Record<string, unknown> =>
+    Object.fromEntries(Object.entries(spec ?? {}).filter(([name]) => !NO_SOURCE.includes(name)));
+  const now = sourceOf(pv.spec);
+  const csi = old.spec?.csi && pv.spec?.csi;
+  if (csi && !old.spec?.csi?.controllerExpandSecretRef) now.csi = { ...csi, controllerExpandSecretRef: undefined };
+  const errors: FieldError[] = [];
+  if (!sameMeaning(now, sourceOf(old.spec))) {
+    const text = 'spec.persistentvolumesource is immutable after creation';
+    errors.push(forbiddenField('spec.persistentvolumesource', text));
+  }
+  if (pv.spec?.volumeMode !== old.spec?.volumeMode) {
+    errors.push(invalidValue('volumeMode', pv.spec?.volumeMode, FIELD_IMMUTABLE));
+  }
+  return errors;
 }
 
 export const persistentVolumeStrategy = defineStrategy<PersistentVolume>({
@@ -294,11 +282,7 @@ export const persistentVolumeStrategy = defineStrategy<PersistentVolume>({
   prepareForCreate(pv, scope) {
     pv.status = { phase: 'Pending', lastPhaseTransitionTime: scope.now };
   },
-  validate(pv) {
-    const errors = validateModes(pv.spec?.accessModes);
-    if (!pv.spec?.capacity?.storage) errors.push(required('spec.capacity'));
-    return errors;
-  },
+  validateUpdate: validateSource,
   endpoints: {
     status: {
       prepareForUpdate(pv, old, scope) {
@@ -311,23 +295,14 @@ export const persistentVolumeStrategy = defineStrategy<PersistentVolume>({
 
 const CLAIM_MUTABLE = ['resources', 'volumeName', 'storageClassName', 'volumeAttributesClassName'] as const;
 
-function validateClaim(claim: PersistentVolumeClaim): FieldError[] {
-  const errors = validateModes(claim.spec.accessModes);
-  if (!claim.spec.resources?.requests?.storage) errors.push(required('spec.resources[storage]'));
-  const storageClass = claim.spec.storageClassName;
-  if (storageClass) errors.push(...eachInvalid('spec.storageClassName', storageClass, dnsSubdomain(storageClass)));
-  return errors;
-}
-
 export const persistentVolumeClaimStrategy = defineStrategy<PersistentVolumeClaim>({
   returnsDeleted: true,
   selectable: { name: (claim) => claim.metadata.name },
   prepareForCreate(claim) {
     claim.status = { phase: 'Pending' };
   },
-  validate: validateClaim,
   validateUpdate(claim, old) {
-    const errors = validateClaim(claim);
+    const errors: FieldError[] = [];
     const allowed: Record<string, unknown> = { ...old.spec };
     for (const field of CLAIM_MUTABLE) {
       if (field === 'volumeName' && old.spec.volumeName) continue;

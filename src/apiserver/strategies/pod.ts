@@ -3,10 +3,8 @@ import type { Pod, PodSpec, Toleration } from '../../api/generated/types.ts';
 import type { Draft } from '../../api/object.ts';
 import { qosClass } from '../../machinery/pods.ts';
 import type { FieldError } from '../../machinery/status.ts';
-import { validateContainers, validateImage } from './containers.ts';
 import { sameMeaning } from './equality.ts';
 import { forbiddenField, invalidValue } from './field-errors.ts';
-import { validatePodSpec } from './pod-spec.ts';
 import { defineStrategy, type StrategyScope } from './strategy.ts';
 
 const MUTABLE_FIELDS =
@@ -29,7 +27,7 @@ function prepareForCreate(pod: Draft<Pod>, scope: StrategyScope): void {
 }
 
 function validateCreate(pod: Pod): FieldError[] {
-  const errors = validatePodSpec(pod.spec, 'spec');
+  const errors: FieldError[] = [];
   if ((pod.spec.ephemeralContainers ?? []).length > 0) {
     errors.push(forbiddenField('spec.ephemeralContainers', 'cannot be set on create'));
   }
@@ -83,10 +81,6 @@ function validateUpdate(pod: Pod, old: Pod): FieldError[] {
     return counts.map((list) => forbiddenField(`spec.${list}`, 'pod updates may not add or remove containers'));
   }
   const errors: FieldError[] = [];
-  for (const list of ['containers', 'initContainers'] as const) {
-    for (const [i, c] of (pod.spec[list] ?? []).entries())
-      errors.push(...validateImage(c.image, `spec.${list}[${i}].image`));
-  }
   errors.push(...validateDeadline(pod.spec.activeDeadlineSeconds, old.spec.activeDeadlineSeconds));
   errors.push(...validateTolerationsUpdate(pod.spec.tolerations ?? [], old.spec.tolerations ?? []));
   const added = (pod.spec.schedulingGates ?? []).filter(
@@ -137,13 +131,8 @@ function prepareEphemeralUpdate(pod: Draft<Pod>, old: Pod): void {
 }
 
 function validateEphemeralUpdate(pod: Pod, old: Pod): FieldError[] {
-  const scope = {
-    volumes: new Set((pod.spec.volumes ?? []).map((v) => v.name)),
-    names: new Set([...pod.spec.containers, ...(pod.spec.initContainers ?? [])].map((c) => c.name)),
-    hostNetwork: pod.spec.hostNetwork === true,
-  };
   const now = pod.spec.ephemeralContainers ?? [];
-  const errors = validateContainers(now, 'spec.ephemeralContainers', scope);
+  const errors: FieldError[] = [];
   for (const before of old.spec.ephemeralContainers ?? []) {
     const same = now.find((c) => c.name === before.name);
     if (!same) {
@@ -173,7 +162,7 @@ function prepareResize(pod: Draft<Pod>, old: Pod): void {
 }
 
 function validateResize(pod: Pod, old: Pod): FieldError[] {
-  const errors = validatePodSpec(pod.spec, 'spec');
+  const errors: FieldError[] = [];
   if (qosClass(pod) !== (old.status?.qosClass ?? qosClass(old))) {
     errors.push(invalidValue('spec', qosClass(pod), 'Pod QOS Class may not change as a result of resizing'));
   }

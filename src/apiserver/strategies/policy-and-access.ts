@@ -18,18 +18,9 @@ import type {
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { sameMeaning } from './equality.ts';
-import {
-  eachInvalid,
-  FIELD_IMMUTABLE,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  required,
-  tooMany,
-} from './field-errors.ts';
-import { dnsLabel, pathSegment, portNumber } from './name-rules.ts';
+import { FIELD_IMMUTABLE, forbiddenField, invalidValue, notSupported, required } from './field-errors.ts';
+import { pathSegment } from './name-rules.ts';
 import { defineStrategy } from './strategy.ts';
-import { validateIntOrPercent } from './workloads.ts';
 
 type Rules = NonNullable<Role['rules']>;
 
@@ -89,7 +80,7 @@ function validateBinding(binding: RoleBinding | ClusterRoleBinding, namespaced: 
     if (!subject.name) errors.push(required(`${at}.name`));
     if (subject.kind === 'ServiceAccount') {
       if (subject.apiGroup) errors.push(notSupported(`${at}.apiGroup`, subject.apiGroup, ['']));
-      if (!subject.namespace) errors.push(required(`${at}.namespace`));
+      if (!namespaced && !subject.namespace) errors.push(required(`${at}.namespace`));
     } else if (subject.kind === 'User' || subject.kind === 'Group') {
       if (subject.apiGroup !== RBAC) errors.push(notSupported(`${at}.apiGroup`, subject.apiGroup ?? '', [RBAC]));
     } else {
@@ -120,96 +111,16 @@ export const clusterRoleBindingStrategy = defineStrategy<ClusterRoleBinding>({
 export const leaseStrategy = defineStrategy<Lease>({
   allowCreateOnUpdate: true,
   unconditionalUpdate: false,
-  validate(lease) {
-    const errors: FieldError[] = [];
-    const seconds = lease.spec?.leaseDurationSeconds;
-    if (seconds !== undefined && seconds <= 0) {
-      errors.push(invalidValue('spec.leaseDurationSeconds', seconds, 'must be greater than 0'));
-    }
-    const transitions = lease.spec?.leaseTransitions;
-    if (transitions !== undefined && transitions < 0) {
-      errors.push(invalidValue('spec.leaseTransitions', transitions, 'must be greater than or equal to 0'));
-    }
-    return errors;
-  },
 });
 
 export const podDisruptionBudgetStrategy = defineStrategy<PodDisruptionBudget>({
   countsGenerations: true,
   unconditionalUpdate: false,
-  validate(pdb) {
-    const { minAvailable, maxUnavailable } = pdb.spec;
-    if (minAvailable !== undefined && maxUnavailable !== undefined) {
-      return [invalidValue('spec', pdb.spec, 'minAvailable and maxUnavailable cannot be both set')];
-    }
-    return [
-      ...validateIntOrPercent('spec.minAvailable', minAvailable),
-      ...validateIntOrPercent('spec.maxUnavailable', maxUnavailable),
-    ];
-  },
 });
 
-const ADDRESS_TYPES = ['FQDN', 'IPv4', 'IPv6'];
-const MAX_ENDPOINTS = 1000;
-
-export const endpointSliceStrategy = defineStrategy<EndpointSlice>({
-  countsGenerations: true,
-  validate(slice) {
-    const errors: FieldError[] = [];
-    if (!slice.addressType) errors.push(required('addressType'));
-    else if (!ADDRESS_TYPES.includes(slice.addressType)) {
-      errors.push(notSupported('addressType', slice.addressType, ADDRESS_TYPES));
-    }
-    const count = (slice.endpoints ?? []).length;
-    if (count > MAX_ENDPOINTS) errors.push(tooMany('endpoints', count, MAX_ENDPOINTS));
-    for (const [i, endpoint] of (slice.endpoints ?? []).entries()) {
-      if ((endpoint.addresses ?? []).length === 0) {
-        errors.push(required(`endpoints[${i}].addresses`, 'must contain at least 1 address'));
-      }
-    }
-    for (const [i, port] of (slice.ports ?? []).entries()) {
-      if (port.port !== undefined) errors.push(...eachInvalid(`ports[${i}].port`, port.port, portNumber(port.port)));
-    }
-    return errors;
-  },
-  validateUpdate(slice, old) {
-    return slice.addressType === old.addressType
-      ? []
-      : [invalidValue('addressType', slice.addressType, FIELD_IMMUTABLE)];
-  },
-});
-
-export const ingressStrategy = defineStrategy<Ingress>({
-  countsGenerations: true,
-  validate(ingress) {
-    const errors: FieldError[] = [];
-    if ((ingress.spec?.rules ?? []).length === 0 && !ingress.spec?.defaultBackend) {
-      errors.push(
-        invalidValue('spec', ingress.spec?.rules ?? [], 'either `defaultBackend` or `rules` must be specified'),
-      );
-    }
-    for (const [i, rule] of (ingress.spec?.rules ?? []).entries()) {
-      for (const [j, path] of (rule.http?.paths ?? []).entries()) {
-        const at = `spec.rules[${i}].http.paths[${j}]`;
-        if (!path.pathType) errors.push(required(`${at}.pathType`, 'pathType must be specified'));
-        else if (!['Exact', 'Prefix', 'ImplementationSpecific'].includes(path.pathType)) {
-          errors.push(notSupported(`${at}.pathType`, path.pathType, ['Exact', 'Prefix', 'ImplementationSpecific']));
-        } else if (path.pathType !== 'ImplementationSpecific' && !path.path?.startsWith('/')) {
-          errors.push(invalidValue(`${at}.path`, path.path ?? '', 'must be an absolute path'));
-        }
-      }
-    }
-    return errors;
-  },
-});
-
-export const networkPolicyStrategy = defineStrategy<NetworkPolicy>({
-  countsGenerations: true,
-  validate: (policy) =>
-    (policy.spec?.policyTypes ?? [])
-      .filter((type) => type !== 'Ingress' && type !== 'Egress')
-      .map((type, i) => notSupported(`spec.policyTypes[${i}]`, type, ['Egress', 'Ingress'])),
-});
+export const endpointSliceStrategy = defineStrategy<EndpointSlice>({ countsGenerations: true });
+export const ingressStrategy = defineStrategy<Ingress>({ countsGenerations: true });
+export const networkPolicyStrategy = defineStrategy<NetworkPolicy>({ countsGenerations: true });
 
 /** Priorities above this are the system's. */
 export const HIGHEST_USER_PRIORITY = 1_000_000_000;
@@ -236,7 +147,7 @@ export const priorityClassStrategy = defineStrategy<PriorityClass>({
   },
   validateUpdate(pc, old) {
     const errors: FieldError[] = [];
-    if (pc.value !== old.value) errors.push(invalidValue('value', pc.value, FIELD_IMMUTABLE));
+    if (pc.value !== old.value) errors.push(forbiddenField('value', 'may not be changed in an update.'));
     if (pc.preemptionPolicy !== old.preemptionPolicy) {
       errors.push(invalidValue('preemptionPolicy', pc.preemptionPolicy, FIELD_IMMUTABLE));
     }
@@ -245,14 +156,6 @@ export const priorityClassStrategy = defineStrategy<PriorityClass>({
 });
 
 export const storageClassStrategy = defineStrategy<StorageClass>({
-  validate(sc) {
-    const errors: FieldError[] = [];
-    if (!sc.provisioner) errors.push(required('provisioner'));
-    if (sc.reclaimPolicy && !['Delete', 'Retain'].includes(sc.reclaimPolicy)) {
-      errors.push(notSupported('reclaimPolicy', sc.reclaimPolicy, ['Delete', 'Retain']));
-    }
-    return errors;
-  },
   validateUpdate(sc, old) {
     const errors: FieldError[] = [];
     const text = 'updates to parameters are forbidden.';
@@ -266,15 +169,9 @@ export const storageClassStrategy = defineStrategy<StorageClass>({
   },
 });
 
-export const runtimeClassStrategy = defineStrategy<RuntimeClass>({
-  validate: (rc) => (rc.handler ? eachInvalid('handler', rc.handler, dnsLabel(rc.handler)) : [required('handler')]),
-  validateUpdate: (rc, old) =>
-    rc.handler === old.handler ? [] : [invalidValue('handler', rc.handler, FIELD_IMMUTABLE)],
-});
+export const runtimeClassStrategy = defineStrategy<RuntimeClass>({});
 
-export const controllerRevisionStrategy = defineStrategy<ControllerRevision>({
-  validateUpdate: (r, old) => (sameMeaning(r.data, old.data) ? [] : [invalidValue('data', r.data, FIELD_IMMUTABLE)]),
-});
+export const controllerRevisionStrategy = defineStrategy<ControllerRevision>({});
 
 export const certificateSigningRequestStrategy = defineStrategy<CertificateSigningRequest>({
   nameRule: pathSegment,

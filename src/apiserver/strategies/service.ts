@@ -3,7 +3,6 @@ import { isIP } from 'node:net';
 import type { Service, ServiceSpec } from '../../api/generated/types.ts';
 import type { Draft } from '../../api/object.ts';
 import type { FieldError } from '../../machinery/status.ts';
-import { validateEnum } from './containers.ts';
 import { sameMeaning } from './equality.ts';
 import {
   duplicate,
@@ -17,6 +16,10 @@ import {
 import { dns1035Label, dnsLabel, dnsSubdomain, portName, portNumber } from './name-rules.ts';
 import { validateLabels } from './object-meta.ts';
 import { defineStrategy } from './strategy.ts';
+import { checkOrdinaryAddress } from './validation/core-kinds.ts';
+import { CIDR, isCidr } from './validation/formats.ts';
+import type { Members } from './validation/rules.ts';
+import { Run } from './validation/run.ts';
 
 const TYPES = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
 
@@ -119,9 +122,58 @@ function validateService(service: Service): FieldError[] {
   errors.push(...validateClusterIPs(spec));
   for (const [i, ip] of (spec.externalIPs ?? []).entries()) {
     if (isIP(ip) === 0) errors.push(invalidValue(`spec.externalIPs[${i}]`, ip, IP_TEXT));
+    else errors.push(...validateOrdinary(`spec.externalIPs[${i}]`, ip, service));
   }
   errors.push(...validateTraffic(spec));
+  errors.push(...validateBalancer(spec));
   return errors;
+}
+
+function validateOrdinary(at: string, ip: string, service: Service): FieldError[] {
+  const run = new Run(service as unknown as Members);
+  checkOrdinaryAddress(ip, at, run);
+  return run.findings;
+}
+
+const BALANCER_ONLY = "may only be used when `type` is 'LoadBalancer'";
+
+/** What concerns load balancers only, and families of addresses. */
+function validateBalancer(spec: ServiceSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  const ranges = spec.loadBalancerSourceRanges ?? [];
+  if (ranges.length > 0) {
+    const at = 'spec.LoadBalancerSourceRanges';
+    if (spec.type !== 'LoadBalancer') errors.push(forbiddenField(at, BALANCER_ONLY));
+    for (const [i, range] of ranges.entries()) {
+      if (!isCidr(range.trim())) errors.push(invalidValue(`${at}[${i}]`, range, CIDR));
+    }
+  }
+  if (spec.allocateLoadBalancerNodePorts !== undefined && spec.type !== 'LoadBalancer') {
+    errors.push(forbiddenField('spec.allocateLoadBalancerNodePorts', BALANCER_ONLY));
+  }
+  const distributions = ['PreferClose', 'PreferSameNode', 'PreferSameZone'];
+  const distribution = spec.trafficDistribution;
+  if (distribution !== undefined && !distributions.includes(distribution)) {
+    errors.push(notSupported('spec.trafficDistribution', distribution, distributions));
+  }
+  if (spec.type === 'ExternalName') return errors;
+  const families = spec.ipFamilies ?? [];
+  for (const [i, family] of families.entries()) {
+    const at = `spec.ipFamilies[${i}]`;
+    if (!['IPv4', 'IPv6'].includes(family)) errors.push(notSupported(at, family, ['IPv4', 'IPv6']));
+    if (families.indexOf(family) < i) errors.push(duplicate(at, family));
+  }
+  const policies = ['PreferDualStack', 'RequireDualStack', 'SingleStack'];
+  if (spec.ipFamilyPolicy !== undefined && !policies.includes(spec.ipFamilyPolicy)) {
+    errors.push(notSupported('spec.ipFamilyPolicy', spec.ipFamilyPolicy, policies));
+  }
+  return errors;
+}
+
+/** Required and one of a closed set. */
+function validateEnum(path: string, value: string | undefined, supported: readonly string[]): FieldError[] {
+  if (!value) return [required(path)];
+  return supported.includes(value) ? [] : [notSupported(path, value, supported)];
 }
 
 const IP_TEXT = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';

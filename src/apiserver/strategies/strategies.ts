@@ -11,6 +11,7 @@ import * as access from './policy-and-access.ts';
 import { serviceStrategy } from './service.ts';
 import type { Strategy } from './strategy.ts';
 import { webhookConfigurationStrategy } from './webhook-configurations.ts';
+import { withRules } from './validation/strategy.ts';
 import * as workloads from './workloads.ts';
 
 const NONE: Strategy = {};
@@ -79,7 +80,9 @@ const byRow = new WeakMap<Resource, Strategy>();
 export function strategyOf(resource: Resource): Strategy {
   let strategy = byRow.get(resource);
   if (!strategy) {
-    strategy = resource.custom ? customStrategy(resource, resource.custom) : (STRATEGIES[keyOf(resource)] ?? NONE);
+    strategy = resource.custom
+      ? customStrategy(resource, resource.custom)
+      : withRules(resource, STRATEGIES[keyOf(resource)] ?? NONE);
     byRow.set(resource, strategy);
   }
   return strategy;

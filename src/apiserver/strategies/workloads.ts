@@ -14,101 +14,66 @@ import type { Draft } from '../../api/object.ts';
 import { labelSelectorFromObject } from '../../machinery/selector-parse.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { sameMeaning } from './equality.ts';
-import { FIELD_IMMUTABLE, forbiddenField, invalidValue, nonNegative, notSupported, required } from './field-errors.ts';
+import { FIELD_IMMUTABLE, forbiddenField, invalidValue, notSupported, required } from './field-errors.ts';
 import { dnsSubdomainName } from './name-rules.ts';
-import { validatePodTemplate } from './pod-spec.ts';
 import { defineStrategy, type NameRule } from './strategy.ts';
 
 const ALWAYS = ['Always'];
 
-/** A selector must be there, must select something particular, and must select what the template makes. */
-export function validateSelector(
-  selector: LabelSelector | undefined,
-  template: PodTemplateSpec | undefined,
-): FieldError[] {
-  if (!selector) return [required('spec.selector')];
-  const errors: FieldError[] = [];
-  for (const [i, e] of (selector.matchExpressions ?? []).entries()) {
-    const at = `spec.selector.matchExpressions[${i}]`;
-    const list = e.operator === 'In' || e.operator === 'NotIn';
-    if (list && (e.values ?? []).length === 0) {
-      errors.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
-    } else if (!list && !['Exists', 'DoesNotExist'].includes(e.operator)) {
-      errors.push(invalidValue(`${at}.operator`, e.operator, 'not a valid selector operator'));
-    } else if (!list && (e.values ?? []).length > 0) {
-      errors.push(forbiddenField(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
-    }
+/** What upstream says of a selector that selects everything: the field's value, and the words. */
+const EMPTY_SELECTOR: { readonly [kind: string]: string } = {
+  deployment: 'empty selector is invalid for deployment',
+  daemonset: 'empty selector is invalid for daemonset',
+  statefulset: 'empty selector is invalid for statefulset',
+};
+
+interface TemplateHolder {
+  readonly selector: LabelSelector | undefined;
+  readonly template?: PodTemplateSpec;
+}
+
+/** A selector must select something particular, and must select what the template makes, which runs for ever. */
+function validateTemplate({ selector, template }: TemplateHolder, kind: string): FieldError[] {
+  const errors: FieldError[] = template ? validateRestart(template, 'spec.template', ALWAYS) : [];
+  const labelsDiffer = (): FieldError => {
+    const labels = template?.metadata?.labels;
+    return invalidValue('spec.template.metadata.labels', labels, '`selector` does not match template `labels`');
+  };
+  // No selector selects nothing, so it does not select what the template makes either.
+  if (!selector) return [required('spec.selector'), labelsDiffer(), ...errors];
+  let compiled: ReturnType<typeof labelSelectorFromObject>;
+  try {
+    compiled = labelSelectorFromObject(selector);
+  } catch {
+    // What is wrong with it, the rules of selectors say.
+    return [...errors, invalidValue('spec.selector', selector, 'invalid label selector')];
   }
-  if (errors.length > 0) return errors;
-  const compiled = labelSelectorFromObject(selector);
-  if (compiled.empty) return [invalidValue('spec.selector', selector, 'empty selector is invalid for deployment')];
-  if (!compiled.matches(template?.metadata?.labels)) {
-    const at = 'spec.template.metadata.labels';
-    return [invalidValue(at, template?.metadata?.labels, '`selector` does not match template `labels`')];
+  if (compiled.empty) errors.push(invalidValue('spec.selector', selector, EMPTY_SELECTOR[kind] ?? ''));
+  else if (!compiled.matches(template?.metadata?.labels)) errors.push(labelsDiffer());
+  return errors;
+}
+
+/** Whatever runs pods says which restart policies they may have. */
+function validateRestart(template: PodTemplateSpec, path: string, allowed: readonly string[]): FieldError[] {
+  const policy = template.spec?.restartPolicy;
+  if (policy && allowed.includes(policy)) return [];
+  // What is missing is defaulted to Always: for what ends by itself that says nothing yet.
+  if (policy === 'Always') {
+    return [
+      required(`${path}.spec.restartPolicy`, `valid values: ${allowed.map((p) => JSON.stringify(p)).join(', ')}`),
+    ];
   }
-  return [];
+  return [notSupported(`${path}.spec.restartPolicy`, policy ?? '', allowed)];
 }
 
 function selectorImmutable(now: unknown, old: unknown): FieldError[] {
   return sameMeaning(now, old) ? [] : [invalidValue('spec.selector', now, FIELD_IMMUTABLE)];
 }
 
-function validateDeployment(d: Deployment): FieldError[] {
-  const errors = nonNegative('spec.replicas', d.spec.replicas);
-  errors.push(...validateSelector(d.spec.selector, d.spec.template));
-  errors.push(...validatePodTemplate(d.spec.template, 'spec.template', ALWAYS));
-  errors.push(...validateRollingUpdate(d));
-  errors.push(...nonNegative('spec.minReadySeconds', d.spec.minReadySeconds));
-  errors.push(...nonNegative('spec.revisionHistoryLimit', d.spec.revisionHistoryLimit));
-  errors.push(...nonNegative('spec.progressDeadlineSeconds', d.spec.progressDeadlineSeconds));
-  const deadline = d.spec.progressDeadlineSeconds;
-  if (deadline !== undefined && deadline <= (d.spec.minReadySeconds ?? 0)) {
-    errors.push(invalidValue('spec.progressDeadlineSeconds', deadline, 'must be greater than minReadySeconds'));
-  }
-  return errors;
-}
-
-const PERCENT = /^[0-9]+%$/;
-
-export function validateIntOrPercent(path: string, value: number | string | undefined): FieldError[] {
-  if (value === undefined) return [];
-  if (typeof value === 'number') return nonNegative(path, value);
-  if (PERCENT.test(value)) return [];
-  const text =
-    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-  return [invalidValue(path, value, text)];
-}
-
-function validateRollingUpdate(d: Deployment): FieldError[] {
-  const strategy = d.spec.strategy;
-  if (!strategy?.type) return [];
-  if (strategy.type === 'Recreate') {
-    if (!strategy.rollingUpdate) return [];
-    const text = "may not be specified when strategy `type` is 'Recreate'";
-    return [forbiddenField('spec.strategy.rollingUpdate', text)];
-  }
-  if (strategy.type !== 'RollingUpdate')
-    return [notSupported('spec.strategy', strategy, ['Recreate', 'RollingUpdate'])];
-  if (!strategy.rollingUpdate)
-    return [required('spec.strategy.rollingUpdate', 'this should be defaulted and never be nil')];
-  const { maxUnavailable, maxSurge } = strategy.rollingUpdate;
-  const at = 'spec.strategy.rollingUpdate';
-  const errors = validateIntOrPercent(`${at}.maxUnavailable`, maxUnavailable);
-  errors.push(...validateIntOrPercent(`${at}.maxSurge`, maxSurge));
-  if (Number.parseInt(String(maxUnavailable), 10) === 0 && Number.parseInt(String(maxSurge), 10) === 0) {
-    errors.push(invalidValue(`${at}.maxUnavailable`, maxUnavailable, 'may not be 0 when `maxSurge` is 0'));
-  }
-  if (typeof maxUnavailable === 'string' && Number.parseInt(maxUnavailable, 10) > 100) {
-    errors.push(invalidValue(`${at}.maxUnavailable`, maxUnavailable, 'must not be greater than 100%'));
-  }
-  return errors;
-}
-
 export const deploymentStrategy = defineStrategy<Deployment>({
   countsGenerations: true,
   scale: { selector: 'labelSelector' },
-  validate: validateDeployment,
-  validateUpdate: (d, old) => [...validateDeployment(d), ...selectorImmutable(d.spec.selector, old.spec.selector)],
+  validate: (d) => validateTemplate(d.spec, 'deployment'),
   resetFields: { '': ['status'], status: ['spec', 'metadata.labels'] },
   endpoints: {
     status: {
@@ -120,25 +85,15 @@ export const deploymentStrategy = defineStrategy<Deployment>({
   },
 });
 
-function validateReplicaSet(rs: ReplicaSet): FieldError[] {
-  return [
-    ...nonNegative('spec.replicas', rs.spec.replicas),
-    ...nonNegative('spec.minReadySeconds', rs.spec.minReadySeconds),
-    ...validateSelector(rs.spec.selector, rs.spec.template),
-    ...validatePodTemplate(rs.spec.template, 'spec.template', ALWAYS),
-  ];
-}
-
 export const replicaSetStrategy = defineStrategy<ReplicaSet>({
   countsGenerations: true,
   scale: { selector: 'labelSelector' },
   selectable: { 'status.replicas': (rs) => String(rs.status?.replicas ?? 0) },
-  validate: validateReplicaSet,
-  validateUpdate: (rs, old) => [...validateReplicaSet(rs), ...selectorImmutable(rs.spec.selector, old.spec.selector)],
+  validate: (rs) => validateTemplate(rs.spec, 'deployment'),
 });
 
 function validateController(rc: ReplicationController): FieldError[] {
-  const errors = nonNegative('spec.replicas', rc.spec.replicas);
+  const errors: FieldError[] = [];
   const selector = rc.spec.selector ?? {};
   if (Object.keys(selector).length === 0) errors.push(required('spec.selector'));
   const labels = rc.spec.template?.metadata?.labels ?? {};
@@ -146,7 +101,12 @@ function validateController(rc: ReplicationController): FieldError[] {
     const text = '`selector` does not match template `labels`';
     errors.push(invalidValue('spec.template.metadata.labels', labels, text));
   }
-  errors.push(...validatePodTemplate(rc.spec.template, 'spec.template', ALWAYS));
+  if (rc.spec.template) errors.push(...validateRestart(rc.spec.template, 'spec.template', ALWAYS));
+  else errors.push(required('spec.template'));
+  if (rc.spec.template?.spec?.activeDeadlineSeconds !== undefined) {
+    const text = 'activeDeadlineSeconds in ReplicationController is not Supported';
+    errors.push(forbiddenField('spec.template.spec.activeDeadlineSeconds', text));
+  }
   return errors;
 }
 
@@ -168,22 +128,8 @@ const STATEFULSET_FIELDS = [
   'minReadySeconds',
 ] as const;
 
-function validateStatefulSet(set: StatefulSet): FieldError[] {
-  const errors = nonNegative('spec.replicas', set.spec.replicas);
-  const policies = ['OrderedReady', 'Parallel'];
-  if (set.spec.podManagementPolicy && !policies.includes(set.spec.podManagementPolicy)) {
-    const text = `must be '${policies[0]}' or '${policies[1]}'`;
-    errors.push(invalidValue('spec.podManagementPolicy', set.spec.podManagementPolicy, text));
-  }
-  errors.push(...nonNegative('spec.minReadySeconds', set.spec.minReadySeconds));
-  errors.push(...validateSelector(set.spec.selector, set.spec.template));
-  const claims = (set.spec.volumeClaimTemplates ?? []).map((claim) => claim.metadata.name);
-  errors.push(...validatePodTemplate(set.spec.template, 'spec.template', ALWAYS, claims));
-  return errors;
-}
-
 function validateStatefulSetUpdate(set: StatefulSet, old: StatefulSet): FieldError[] {
-  const errors = validateStatefulSet(set);
+  const errors = validateTemplate(set.spec, 'statefulset');
   const allowed: Record<string, unknown> = { ...old.spec };
   for (const field of STATEFULSET_FIELDS) allowed[field] = set.spec[field];
   if (!sameMeaning(set.spec, allowed)) {
@@ -198,23 +144,13 @@ function validateStatefulSetUpdate(set: StatefulSet, old: StatefulSet): FieldErr
 export const statefulSetStrategy = defineStrategy<StatefulSet>({
   countsGenerations: true,
   scale: { selector: 'labelSelector' },
-  validate: validateStatefulSet,
+  validate: (set) => validateTemplate(set.spec, 'statefulset'),
   validateUpdate: validateStatefulSetUpdate,
 });
 
-function validateDaemonSet(ds: DaemonSet): FieldError[] {
-  return [
-    ...validateSelector(ds.spec.selector, ds.spec.template),
-    ...validatePodTemplate(ds.spec.template, 'spec.template', ALWAYS),
-    ...nonNegative('spec.minReadySeconds', ds.spec.minReadySeconds),
-    ...nonNegative('spec.revisionHistoryLimit', ds.spec.revisionHistoryLimit),
-  ];
-}
-
 export const daemonSetStrategy = defineStrategy<DaemonSet>({
   countsGenerations: true,
-  validate: validateDaemonSet,
-  validateUpdate: (ds, old) => [...validateDaemonSet(ds), ...selectorImmutable(ds.spec.selector, old.spec.selector)],
+  validate: (ds) => validateTemplate(ds.spec, 'daemonset'),
 });
 
 const JOB_LABEL_PREFIX = 'batch.kubernetes.io/';
@@ -242,19 +178,11 @@ function prepareJob(job: Draft<Job>): void {
 function validateJob(job: Job): FieldError[] {
   const errors: FieldError[] = [];
   if (job.spec.manualSelector && !job.spec.selector) errors.push(required('spec.selector'));
-  errors.push(...nonNegative('spec.parallelism', job.spec.parallelism));
-  errors.push(...nonNegative('spec.completions', job.spec.completions));
-  errors.push(...nonNegative('spec.activeDeadlineSeconds', job.spec.activeDeadlineSeconds));
-  errors.push(...nonNegative('spec.backoffLimit', job.spec.backoffLimit));
-  errors.push(...nonNegative('spec.ttlSecondsAfterFinished', job.spec.ttlSecondsAfterFinished));
-  if (job.spec.completionMode === 'Indexed' && job.spec.completions === undefined) {
-    errors.push(required('spec.completions', 'when completion mode is Indexed'));
-  }
   if (job.spec.selector && !labelSelectorFromObject(job.spec.selector).matches(job.spec.template?.metadata?.labels)) {
     const text = '`selector` does not match template `labels`';
     errors.push(invalidValue('spec.template.metadata.labels', job.spec.template?.metadata?.labels, text));
   }
-  errors.push(...validatePodTemplate(job.spec.template, 'spec.template', ['OnFailure', 'Never']));
+  if (job.spec.template) errors.push(...validateRestart(job.spec.template, 'spec.template', ['OnFailure', 'Never']));
   return errors;
 }
 
@@ -306,15 +234,8 @@ function validateCronJob(cron: CronJob): FieldError[] {
     const text = 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead';
     errors.push(invalidValue('spec.schedule', cron.spec.schedule, text));
   }
-  const policies = ['Allow', 'Forbid', 'Replace'];
-  if (cron.spec.concurrencyPolicy && !policies.includes(cron.spec.concurrencyPolicy)) {
-    errors.push(notSupported('spec.concurrencyPolicy', cron.spec.concurrencyPolicy, policies));
-  }
-  errors.push(...nonNegative('spec.startingDeadlineSeconds', cron.spec.startingDeadlineSeconds));
-  errors.push(...nonNegative('spec.successfulJobsHistoryLimit', cron.spec.successfulJobsHistoryLimit));
-  errors.push(...nonNegative('spec.failedJobsHistoryLimit', cron.spec.failedJobsHistoryLimit));
   const template = cron.spec.jobTemplate?.spec?.template;
-  errors.push(...validatePodTemplate(template, 'spec.jobTemplate.spec.template', ['OnFailure', 'Never']));
+  if (template) errors.push(...validateRestart(template, 'spec.jobTemplate.spec.template', ['OnFailure', 'Never']));
   return errors;
 }
 

@@ -11,6 +11,10 @@ export const MINIMAL: { readonly [resource: string]: object } = {
   'events.events.k8s.io': {
     eventTime: '2026-01-01T00:00:00.000000Z',
     regarding: { kind: 'Pod', namespace: 'default', name: 'p' },
+    reportingController: 'example.com/c',
+    reportingInstance: 'c-0',
+    action: 'Test',
+    reason: 'Tested',
   },
   persistentvolumeclaims: { spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } },
   persistentvolumes: {
@@ -23,7 +27,7 @@ export const MINIMAL: { readonly [resource: string]: object } = {
   'deployments.apps': { spec: { selector, template } },
   'replicasets.apps': { spec: { selector, template } },
   'statefulsets.apps': { spec: { selector, template, serviceName: 's' } },
-  'controllerrevisions.apps': { revision: 1 },
+  'controllerrevisions.apps': { revision: 1, data: { a: 'b' } },
   'cronjobs.batch': { spec: { schedule: '* * * * *', jobTemplate: { spec: { template: once } } } },
   'jobs.batch': { spec: { template: once } },
   'horizontalpodautoscalers.autoscaling': {
@@ -56,4 +60,27 @@ export const MINIMAL: { readonly [resource: string]: object } = {
       { name: 'a.example.com', clientConfig: webhookClient, sideEffects: 'None', admissionReviewVersions: ['v1'] },
     ],
   },
+  'ipaddresses.networking.k8s.io': { spec: { parentRef: { resource: 'services', namespace: 'default', name: 's' } } },
+  'servicecidrs.networking.k8s.io': { spec: { cidrs: ['10.7.0.0/24'] } },
+  'csistoragecapacities.storage.k8s.io': { storageClassName: 'a' },
+  'volumeattachments.storage.k8s.io': {
+    spec: { attacher: 'example.com', nodeName: 'n', source: { persistentVolumeName: 'v' } },
+  },
+  'volumeattributesclasses.storage.k8s.io': { driverName: 'example.com', parameters: { a: 'b' } },
+  'mutatingadmissionpolicybindings.admissionregistration.k8s.io': { spec: { policyName: 'a' } },
+  'validatingadmissionpolicies.admissionregistration.k8s.io': {
+    spec: {
+      matchConstraints: {
+        resourceRules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }],
+      },
+      validations: [{ expression: 'true' }],
+    },
+  },
+  'validatingadmissionpolicybindings.admissionregistration.k8s.io': {
+    spec: { policyName: 'a', validationActions: ['Deny'] },
+  },
+  'resourceslices.resource.k8s.io': {
+    spec: { driver: 'example.com', nodeName: 'n', pool: { name: 'p', generation: 1, resourceSliceCount: 1 } },
+  },
+  'flowschemas.flowcontrol.apiserver.k8s.io': { spec: { priorityLevelConfiguration: { name: 'workload-low' } } },
 };
