@@ -54,13 +54,21 @@ async function ask(server: Access, { apiVersion, kind, object, update }: Case): 
     if (created.status === 201) await remove();
     return answerOf(created);
   }
-  const live = JSON.parse(created.body) as { spec?: object; metadata: { resourceVersion?: string } };
-  // Controllers may have written it since.
-  delete live.metadata.resourceVersion;
-  const spec = update.spec && live.spec ? { spec: { ...live.spec, ...update.spec } } : {};
-  const answer = await call(server, 'PUT', `${collection}/${name}`, { ...live, ...update, ...spec });
+  let answer = await write(server, `${collection}/${name}`, update);
+  // Controllers may write it at the same time.
+  for (let i = 0; i < 5 && answer.status === 409; i++) answer = await write(server, `${collection}/${name}`, update);
   await remove();
   return answerOf(answer);
+}
+
+async function write(server: Access, path: string, update: object): ReturnType<typeof call> {
+  const live = JSON.parse((await call(server, 'GET', path)).body) as { spec?: object };
+  const { spec } = update as { spec?: object };
+  return call(server, 'PUT', path, {
+    ...live,
+    ...update,
+    ...(spec && live.spec && { spec: { ...live.spec, ...spec } }),
+  });
 }
 
 function answerOf({ status, body }: { status: number; body: string }): Answer {
@@ -69,6 +77,8 @@ function answerOf({ status, body }: { status: number; body: string }): Answer {
   const causes = (details?.causes ?? []).map((cause) => `${cause.field} ${cause.reason}`);
   return { status, reason, causes: [...new Set(causes)].sort(), message };
 }
+
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 100));
 
 const same = (a: Answer, b: Answer): boolean =>
   a.status === b.status && a.reason === b.reason && a.causes.join() === b.causes.join();
@@ -116,8 +126,11 @@ try {
     // Pods need their namespace's service account, which a controller makes.
     for (const server of [there, here]) {
       const account = '/api/v1/namespaces/default/serviceaccounts/default';
-      while ((await call(server, 'GET', account)).status !== 200) await new Promise((r) => setTimeout(r, 100));
+      while ((await call(server, 'GET', account)).status !== 200) await pause();
     }
+    // Upstream of then takes no pod before the account has a token.
+    const tokens = '/api/v1/namespaces/default/secrets';
+    while (!(await call(there, 'GET', tokens)).body.includes('default-token')) await pause();
     const answers: (readonly [Case, Answer, Answer])[] = [];
     for (const one of CASES) answers.push([one, await ask(there, one), await ask(here, one)]);
     const text = report(answers);

@@ -169,7 +169,7 @@ export const storageClassStrategy = defineStrategy<StorageClass>({
   },
 });
 
-export const runtimeClassStrategy = defineStrategy<RuntimeClass>({});
+export const runtimeClassStrategy = defineStrategy<RuntimeClass>({ unconditionalUpdate: false });
 
 export const controllerRevisionStrategy = defineStrategy<ControllerRevision>({});
 

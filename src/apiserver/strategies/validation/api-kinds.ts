@@ -16,7 +16,7 @@ import type {
   VolumeAttachmentSpec,
 } from '../../../api/generated/types.ts';
 import { sameMeaning } from '../equality.ts';
-import { checkOrdinaryAddress } from './core-kinds.ts';
+import { checkOrdinaryAddress, isLoopback } from './core-kinds.ts';
 import { CIDR, FORMATS, isCidr, quantitySign } from './formats.ts';
 import type { FieldRule, RuleTable } from './rules.ts';
 import type { Run } from './run.ts';
@@ -166,7 +166,8 @@ function checkEndpointAddress(type: string, address: string, at: string, run: Ru
   const family = isIP(address);
   if (type === 'IPv4' && family !== 4) run.invalid(at, address, 'must be a valid IPv4 address');
   if (type === 'IPv6' && family !== 6) run.invalid(at, address, 'must be a valid IPv6 address');
-  checkOrdinaryAddress(address, at, run);
+  // Loopback is let through, unlike upstream: servers of a cluster on one machine are behind services too.
+  if (!isLoopback(address)) checkOrdinaryAddress(address, at, run);
 }
 
 const MAX_PARAMETERS = 512;

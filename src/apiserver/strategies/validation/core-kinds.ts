@@ -100,13 +100,15 @@ function isApiServer(run: Run): boolean {
   return name === 'kubernetes' && namespace === 'default';
 }
 
+export const isLoopback = (ip: string): boolean => ip.startsWith('127.') || ip === '::1';
+
 /** Addresses that mean something on one machine only. */
 export function checkOrdinaryAddress(ip: string, at: string, run: Run): void {
   const family = isIP(ip);
   if (family === 0 || isApiServer(run)) return;
   const low = ip.toLowerCase();
   if (low === '0.0.0.0' || low === '::') run.invalid(at, ip, `may not be unspecified (${ip})`);
-  if (low.startsWith('127.') || low === '::1') {
+  if (isLoopback(low)) {
     run.invalid(at, ip, 'may not be in the loopback range (127.0.0.0/8, ::1/128)');
   }
   if (low.startsWith('169.254.') || /^fe[89ab]/.test(low)) {
