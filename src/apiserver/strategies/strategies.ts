@@ -10,8 +10,8 @@ import { podStrategy } from './pod.ts';
 import * as access from './policy-and-access.ts';
 import { serviceStrategy } from './service.ts';
 import type { Strategy } from './strategy.ts';
-import { webhookConfigurationStrategy } from './webhook-configurations.ts';
 import { withRules } from './validation/strategy.ts';
+import { webhookConfigurationStrategy } from './webhook-configurations.ts';
 import * as workloads from './workloads.ts';
 
 const NONE: Strategy = {};
