@@ -57,15 +57,7 @@ function checkRuleResources(resources: readonly string[], run: Run): void {
   }
 }
 
-const FULL_NAME = 'should be a domain with at least three segments separated by dots';
-
 function checkWebhook(hook: ValidatingWebhook, run: Run): void {
-  if (!hook.name) run.required('name');
-  else {
-    const problems = FORMATS.dnsSubdomain(hook.name);
-    run.invalidEach('name', hook.name, problems);
-    if (problems.length === 0 && hook.name.split('.').length < 3) run.invalid('name', hook.name, FULL_NAME);
-  }
   const versions = hook.admissionReviewVersions ?? [];
   if (versions.length === 0)
     run.required('admissionReviewVersions', `must specify one of ${REVIEW_VERSIONS.join(', ')}`);
@@ -117,7 +109,7 @@ function checkService({ path }: { path?: string }, run: Run): void {
 
 const WEBHOOK: TypeRules = {
   fields: {
-    name: { required: false },
+    name: { format: 'fullName' },
     failurePolicy: FAILURES,
     matchPolicy: MATCHES,
     sideEffects: { required: `must specify one of ${SIDE_EFFECTS.join(', ')}`, oneOf: SIDE_EFFECTS },

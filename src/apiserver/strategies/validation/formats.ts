@@ -94,6 +94,13 @@ function searchDomain(value: string): string[] {
   return underscored.test(name) ? [] : dnsSubdomainProblems(name);
 }
 
+/** A name below a domain: at least three parts. */
+function fullName(name: string): string[] {
+  const problems = dnsSubdomainProblems(name);
+  if (problems.length > 0 || name.split('.').length >= 3) return problems;
+  return ['should be a domain with at least three segments separated by dots'];
+}
+
 export const FORMATS = {
   absolutePath: (v: string) => (v.startsWith('/') ? [] : ['must be an absolute path']),
   cIdentifier: cIdentifierProblems,
@@ -108,6 +115,7 @@ export const FORMATS = {
   envName: relaxedEnvironmentVariableProblems,
   fileMode: (v: number) =>
     v >= 0 && v <= 0o777 ? [] : ['must be a number between 0 and 0777 (octal), both inclusive'],
+  fullName,
   httpHeader: httpHeaderNameProblems,
   ip: (v: string) => (isIP(v) === 0 ? [IP] : []),
   labelValue: labelValueProblems,
