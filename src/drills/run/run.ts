@@ -98,6 +98,8 @@ class DrillRun {
       await clients.start(`${this.#drill.name}-${(startedAt % 1e9).toString(36)}`, signal);
       watching = observer.run(observing.signal);
       await sleep(clock, REST_MS, signal);
+      // To look takes a while: what clients see counts from the fault, not from the look.
+      this.#last = { atMs: 0, situation: Promise.resolve(await stage.situation(signal)) };
       const firstMs = clock.monotonic();
       await this.#steps(firstMs, observer, signal);
       const healedMs = clock.monotonic();

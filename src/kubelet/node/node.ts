@@ -85,11 +85,6 @@ export class NodeKeeper {
     return this.#status?.conditions?.find((c) => c.type === 'Ready')?.status === 'True';
   }
 
-  /** What the watch of the node brought. */
-  observe(node: Node): void {
-    this.#node = node;
-  }
-
   /** Reads the machine and the runtime for the first time, so that pods can be admitted before the API has heard of it. */
   async prepare(): Promise<void> {
     await this.#compute();
@@ -148,6 +143,7 @@ export class NodeKeeper {
 
   async #report(signal: AbortSignal): Promise<void> {
     const { client, env, nodeName, onStatus } = this.#o;
+    await this.#look(signal);
     const status = await this.#compute();
     onStatus?.(status);
     const due = env.clock.monotonic() - this.#reportedMs >= this.#o.timings.statusReportMs;
@@ -159,6 +155,19 @@ export class NodeKeeper {
     const query = { subresource: 'status', signal };
     this.#node = await client.resource('nodes').patch({ name: nodeName }, { type: 'strategic', body }, query);
     this.#reportedMs = env.clock.monotonic();
+  }
+
+  /**
+   * What the API holds of the node by now: others say that it is not ready when nothing was heard of it for a while, and then
+   * it must not wait for its next report. As upstream's, the question is answered from the server's cache.
+   */
+  async #look(signal: AbortSignal): Promise<void> {
+    const { client, nodeName } = this.#o;
+    const query = { fieldSelector: `metadata.name=${nodeName}`, resourceVersion: '0' };
+    const [found] = (await client.resource('nodes').list(query, signal)).items;
+    if (!found) return;
+    const isNewer = Number(found.metadata.resourceVersion) > Number(this.#node?.metadata.resourceVersion ?? 0);
+    if (isNewer || found.metadata.uid !== this.#node?.metadata.uid) this.#node = found;
   }
 
   async #compute(): Promise<NodeStatus> {
