@@ -35,15 +35,22 @@ const SCENES: Readonly<Partial<Record<Bug, Scene>>> = {
   'ignore-budget': { seed: 2, nodes: 8, durationMs: 90_000, faults: FAULTS, breaks: /disruption budget/ },
 };
 
+/** A bug needs its occasion, which one seed in a few gives: any change of the program makes other runs of them. */
+const SEEDS = 6;
+
 after(() => plant());
 
 for (const [bug, { breaks, ...scene }] of Object.entries(SCENES)) {
   test(`${bug} is noticed by the simulator, and nothing is without it`, async () => {
     plant(bug);
-    const { violations } = await simulate(scene);
-    assert.match([...new Set(violations.map(({ invariant }) => invariant))].join('; '), breaks);
+    const seen: string[] = [];
+    for (let { seed } = scene; scene.seed + SEEDS > seed && !seen.some((text) => breaks.test(text)); seed++) {
+      const { violations } = await simulate({ ...scene, seed });
+      seen.push([...new Set(violations.map(({ invariant }) => invariant))].join('; '));
+    }
+    assert.match(seen.at(-1) ?? '', breaks);
     plant();
-    assert.deepEqual((await simulate(scene)).violations, []);
+    assert.deepEqual((await simulate({ ...scene, seed: scene.seed + seen.length - 1 })).violations, []);
   });
 }
 
