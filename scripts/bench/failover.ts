@@ -54,6 +54,8 @@ const repetitions = Number(options.repetitions);
 const longPauses = Number(options['long-pauses'] ?? repetitions);
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
+/** As it is when it begins: sources may change meanwhile. */
+const machine = await surroundings();
 const rows = ROWS.filter(({ id }) => options.only === undefined || options.only.includes(id));
 const overMs = performance.now() + Number(options.minutes) * 60_000;
 const cluster = await drillCluster(profile, options.keep, stop.signal);
@@ -107,7 +109,7 @@ async function write(): Promise<void> {
   const minutes = Math.round((Date.now() - began.getTime()) / 60_000);
   const about = [
     `${began.toISOString().slice(0, 10)}, profile ${profile}, ${Math.floor(outcomes.length / rows.length)} repetitions of each row, ${minutes} minutes in all.`,
-    ...(await surroundings()),
+    ...machine,
   ];
   await mkdir(dirname(options.out), { recursive: true });
   await writeFile(options.out, `${heading(about)}\n${text}`);
