@@ -31,7 +31,11 @@ class Stored {
       patch: async (_: unknown, patch: Patch) => {
         this.patches++;
         const { status } = patch.body as Node;
-        return this.put({ ...this.node!, status: { ...this.node!.status, ...status } as NonNullable<Node['status']> });
+        const addresses = status?.addresses?.filter((address) => !('$patch' in address));
+        return this.put({
+          ...this.node!,
+          status: { ...this.node!.status, ...status, addresses } as NonNullable<Node['status']>,
+        });
       },
     }),
   } as unknown as Client;
