@@ -105,3 +105,22 @@ test('a patch removes what is gone and names the pod', () => {
   assert.deepEqual(patch.metadata, { uid: 'u' });
   assert.deepEqual(patch.status, { phase: 'Running', message: null, conditions: [] });
 });
+
+test('a condition that somebody else has overruled is written again; what is older than the last write is not taken for that', async () => {
+  const pod = await newPod('overruled');
+  const ref = { namespace: 'default', name: 'overruled' };
+  const manager = new StatusManager(cluster.client, cluster.env, cluster.signal);
+  manager.set(pod, running());
+  await cluster.pass(0);
+  const written = (await read('overruled'))!;
+  // The watch is behind: no reason to write again.
+  manager.set(pod, running());
+  await cluster.pass(0);
+  assert.equal((await read('overruled'))!.metadata.resourceVersion, written.metadata.resourceVersion);
+  const lost = { type: 'strategic' as const, body: { status: { conditions: [{ type: 'Ready', status: 'False' }] } } };
+  const marked = await cluster.client.resource('pods').patch(ref, lost, { subresource: 'status' });
+  manager.set(marked, running());
+  await cluster.pass(0);
+  const ready = (await read('overruled'))!.status?.conditions?.find((c) => c.type === 'Ready');
+  assert.equal(ready?.status, 'True');
+});

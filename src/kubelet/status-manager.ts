@@ -12,6 +12,8 @@ interface Entry {
   desired: PodStatus;
   /** What the API is known to have; undefined before the first write of this process. */
   sent: PodStatus | undefined;
+  /** The object's version after the last write of this process. */
+  sentVersion: number;
   /** Containers and volumes are gone: the pod may be deleted from the API. */
   finished: boolean;
   writing: boolean;
@@ -55,6 +57,7 @@ export class StatusManager {
         pod,
         desired: status,
         sent: undefined,
+        sentVersion: 0,
         finished: false,
         writing: false,
         failures: 0,
@@ -68,6 +71,7 @@ export class StatusManager {
     }
     entry.pod = pod;
     entry.desired = status;
+    if (wasOverruled(pod, entry)) entry.sent = undefined;
     this.#pump(uid, entry);
   }
 
@@ -116,8 +120,10 @@ export class StatusManager {
         type: 'strategic' as const,
         body: statusPatch(entry.pod, entry.sent ?? entry.pod.status, desired),
       };
-      await pods.patch({ namespace, name }, patch, { subresource: 'status', signal: this.#signal });
+      const query = { subresource: 'status', signal: this.#signal };
+      const { metadata } = await pods.patch({ namespace, name }, patch, query);
       entry.sent = desired;
+      entry.sentVersion = Number(metadata.resourceVersion ?? 0);
       return;
     }
     const preconditions = uid === undefined ? {} : { uid };
@@ -140,6 +146,17 @@ export class StatusManager {
       this.#pump(uid, entry);
     });
   }
+}
+
+/**
+ * Somebody has changed a condition of the kubelet's since it was written: while a node is not heard of, its pods are said not to be
+ * ready, and only the kubelet can say that they are.
+ */
+function wasOverruled(pod: Pod, { sent, sentVersion, writing }: Entry): boolean {
+  if (!sent || writing || Number(pod.metadata.resourceVersion ?? 0) <= sentVersion) return false;
+  const told = (status: PodStatus | undefined, type: string): string | undefined =>
+    status?.conditions?.find((c) => c.type === type)?.status;
+  return [...OWN].some((type) => told(sent, type) !== undefined && told(pod.status, type) !== told(sent, type));
 }
 
 /** Whether two statuses say the same of what the kubelet writes. */
