@@ -4,7 +4,8 @@
 // needs containers (as root), one with a real node and the suite's images on it. The suite and the images are built
 // when it is missing, in TSUKUBE_CONFORMANCE_CACHE (default: tsukube-conformance in the user's cache directory).
 // A whole class writes its section of docs/results/conformance.md; --only runs the tests whose names match PATTERN, and writes
-// nothing unless --record, which writes their rows. Exit code 0: all passed.
+// nothing unless --record, which writes their rows. TSUKUBE_NAME names the cluster that is started, so that two runs can share
+// the cache and the machine. Exit code 0: all passed.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -45,7 +46,7 @@ async function withCluster<T>(options: ClusterOptions, use: (kubeconfig: string)
   const env = {
     TSUKUBE_NAME: name,
     TSUKUBE_DATA_DIR: directory,
-    KUBECONFIG: join(directory, 'user-kubeconfig'),
+    KUBECONFIG: join(directory, `${name}.user-kubeconfig`),
   };
   // A copy of the bundle of its own: the run may be long, and dist/main.js may be built anew meanwhile.
   const bundle = join(REPOSITORY, 'dist', `conformance-${process.pid}.js`);
@@ -110,26 +111,27 @@ async function conformance({ testClass, kubeconfig, processes, only, record }: R
   const suite = await ensureSuite(CACHE, say);
   const all = testsOf(testClass);
   const names = all.filter((name) => new RegExp(only ?? '').test(name));
+  const cluster = process.env.TSUKUBE_NAME ?? `conformance-${testClass}`;
   const both = async (config: string): Promise<ReadonlyMap<string, Outcome>> => {
     const round = (title: string, alone: boolean): Round => ({
       suite,
       kubeconfig: config,
       names: names.filter((name) => runsAlone(name) === alone),
       processes: alone ? 1 : processes,
-      reports: join(CACHE, 'reports', testClass, title),
+      reports: join(CACHE, 'reports', cluster, title),
     });
     return new Map([...(await runTests(round('parallel', false))), ...(await runTests(round('alone', true)))]);
   };
   const real = testClass === 'containers';
   const own = {
-    name: `conformance-${testClass}`,
+    name: cluster,
     up: real ? ['--kubelet-port', String(Number(PORT) + KUBELET_PORT_AFTER)] : ['--simulated', String(SIMULATED_NODES)],
     images: real && !kubeconfig ? await ensureImages(CACHE, say) : [],
   };
   const outcomes = kubeconfig ? await both(kubeconfig) : await withCluster(own, both);
   const started = real ? 'one real node' : `${SIMULATED_NODES} simulated nodes`;
-  const cluster = kubeconfig ? 'a cluster that was there' : started;
-  const result = { testClass, names, outcomes, cluster };
+  const where = kubeconfig ? 'a cluster that was there' : started;
+  const result = { testClass, names, outcomes, cluster: where };
   if (only === undefined || record) {
     mkdirSync(join(PAGE, '..'), { recursive: true });
     const page = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '';
