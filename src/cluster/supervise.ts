@@ -5,6 +5,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Layout } from './layout.ts';
+import { signalIfThere } from './signal-process.ts';
 
 /**
  * Restarts its command whenever it ends: at once when it ran for two seconds or more, otherwise after a second.
@@ -78,28 +79,20 @@ export async function stopSupervised(
   signal: AbortSignal,
 ): Promise<void> {
   const { supervisor, process: child } = await supervised(layout, component);
-  if (supervisor !== undefined) kill(supervisor, 'SIGTERM');
-  else if (child !== undefined) kill(child, 'SIGTERM');
+  if (supervisor !== undefined) signalIfThere(supervisor, 'SIGTERM');
+  else if (child !== undefined) signalIfThere(child, 'SIGTERM');
   const endMs = clock.monotonic() + graceMs;
   for (;;) {
     const now = await supervised(layout, component);
     if (now.supervisor === undefined && now.process === undefined) break;
     if (clock.monotonic() > endMs) {
-      if (now.supervisor !== undefined) kill(now.supervisor, 'SIGKILL');
-      if (now.process !== undefined) kill(now.process, 'SIGKILL');
+      if (now.supervisor !== undefined) signalIfThere(now.supervisor, 'SIGKILL');
+      if (now.process !== undefined) signalIfThere(now.process, 'SIGKILL');
     }
     await sleep(clock, 20, signal);
   }
   await rm(join(layout.run, `${component}.supervisor.pid`), { force: true });
   await rm(join(layout.run, `${component}.pid`), { force: true });
-}
-
-function kill(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
 }
 
 /** The pid in the file, if a process of that id runs (no zombie) with `mark` among its arguments. */

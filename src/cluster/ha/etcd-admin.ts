@@ -83,16 +83,11 @@ export class EtcdAdmin {
     await this.#call(host, '/v3/cluster/member/promote', { ID: id }, signal);
   }
 
-  /** The leader hands over to another member, so that nobody has to notice its absence. */
-  async transferLeadership(leader: HostSpec, to: string, signal: AbortSignal): Promise<void> {
-    await this.#call(leader, '/v3/maintenance/transfer-leadership', { targetID: to }, signal);
-  }
-
   async remove(host: HostSpec, id: string, signal: AbortSignal): Promise<void> {
     await this.#call(host, '/v3/cluster/member/remove', { ID: id }, signal);
   }
 
-  /** Has the leader, which must be asked, hand over to another member. */
+  /** Has the leader, which must be asked, hand over to another member, so that nobody has to notice its absence. */
   async moveLeader(leader: HostSpec, targetId: string, signal: AbortSignal): Promise<void> {
     await this.#call(leader, '/v3/maintenance/transfer-leadership', { targetID: targetId }, signal);
   }

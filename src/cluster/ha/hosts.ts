@@ -1,5 +1,6 @@
 // The hosts of a cluster as a drill or a person sees them: switch off, unplug, cut apart, kill. Everything is asked of the
 // kernel each time; only which hosts there are comes from the cluster's settings.
+
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { containerdSocket } from '../../kubelet/containerd.ts';
@@ -7,6 +8,7 @@ import type { Environment } from '../../lib/environment.ts';
 import { output } from '../../network/command.ts';
 import type { Layout } from '../layout.ts';
 import { readSettings, type Settings } from '../settings.ts';
+import { signalIfThere } from '../signal-process.ts';
 import { hostPlace } from './host-files.ts';
 import { HEAL_RULES, type Partition, partitionRules } from './partition.ts';
 import { initOf, powerOff, powerOn } from './power.ts';
@@ -110,7 +112,7 @@ export class Hosts {
       ['keepalived', 'SIGHUP'],
     ] as const) {
       const main = found.get(component)?.[0];
-      if (main) process.kill(main.pid, signal);
+      if (main) signalIfThere(main.pid, signal);
     }
   }
 
@@ -144,7 +146,7 @@ export class Hosts {
   async #signal(name: string, component: Component, signal: NodeJS.Signals): Promise<number> {
     const found = (await this.#components(name)).get(component) ?? [];
     // The main process alone ends in good order, and the others with it.
-    for (const { pid } of signal === 'SIGTERM' ? found.slice(0, 1) : found) process.kill(pid, signal);
+    for (const { pid } of signal === 'SIGTERM' ? found.slice(0, 1) : found) signalIfThere(pid, signal);
     return found.length;
   }
 

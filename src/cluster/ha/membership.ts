@@ -17,11 +17,11 @@ import {
   controlPlanes,
   type HostSpec,
   hostNamed,
+  joinedBy,
   markedDestroyed,
   present,
   SERVER_PORT,
   type Topology,
-  withHost,
   withoutHost,
 } from './topology.ts';
 import { withTopology } from './up.ts';
@@ -61,16 +61,14 @@ export async function destroyHost(of: Membership, name: string, signal: AbortSig
 export async function joinServer(of: Membership, name: string, signal: AbortSignal): Promise<void> {
   const { layout, host, progress } = of;
   const { settings, topology } = await readCluster(layout);
-  const etcd = await EtcdAdmin.open(layout, host.env);
-  let next = topology;
-  for (const lost of topology.hosts.filter((one) => one.destroyed)) {
-    await progress.step(`forgetting ${lost.name}`, () => forget(of, etcd, next, lost, signal));
-    next = withoutHost(next, lost.name);
-  }
-  const known = present(next).find((one) => one.name === name);
-  if (known && (await isReadyServer(of, known, signal))) throw new Error(`"${name}" is a control plane already`);
-  if (!known) next = withHost(next, name, 'control-plane');
+  const next = joinedBy(topology, name);
   const joining = hostNamed(next, name);
+  const isThere = present(topology).some((one) => one.name === name);
+  if (isThere && (await isReadyServer(of, joining, signal))) throw new Error(`"${name}" is a control plane already`);
+  const etcd = await EtcdAdmin.open(layout, host.env);
+  for (const lost of topology.hosts.filter((one) => one.destroyed)) {
+    await progress.step(`forgetting ${lost.name}`, () => forget(of, etcd, topology, lost, signal));
+  }
   const plan = planOf(of, withTopology(settings, next));
   await writeSettings(layout, plan.settings);
   await progress.step(`adding ${name} to etcd`, async () => {
@@ -114,7 +112,7 @@ async function forget(of: Membership, etcd: EtcdAdmin, topology: Topology, lost:
   if (member) {
     const own = await etcd.endpoint(lost, signal).catch(() => undefined);
     const successor = (await etcd.endpoint(via, signal)).memberId;
-    if (own?.leaderId === member.id) await etcd.transferLeadership(lost, successor, signal);
+    if (own?.leaderId === member.id) await etcd.moveLeader(lost, successor, signal);
     await changed(of, signal, () => etcd.remove(via, member.id, signal));
   }
   const client = await clientOf({ layout: of.layout, env: of.host.env }, [serverUrl(via)]);

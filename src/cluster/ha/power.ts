@@ -1,4 +1,5 @@
 // Switching hosts on and off, and their cables.
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readdir, rmdir } from 'node:fs/promises';
@@ -9,9 +10,10 @@ import type { Environment } from '../../lib/environment.ts';
 import { removeCgroups } from '../cgroups.ts';
 import type { Layout } from '../layout.ts';
 import { cgroupRoot } from '../node-options.ts';
+import { signalIfThere } from '../signal-process.ts';
 import { hostPlace, writeBootId } from './host-files.ts';
 import { allProcesses, hasEnded, initsAmong, processesOf } from './processes.ts';
-import { connectHost, isPlugged, killIfThere, onSwitch, setPlugged } from './switch.ts';
+import { connectHost, isPlugged, onSwitch, setPlugged } from './switch.ts';
 import type { HostSpec, Topology } from './topology.ts';
 
 export interface PowerPlace {
@@ -69,7 +71,7 @@ export async function powerOff(place: Omit<PowerPlace, 'topology'>, name: string
     const doomed = await processesOf(pid, processes);
     const run = await onSwitch(place).catch(() => undefined);
     if (run && (await isPlugged(run, name))) await setPlugged(run, name, false);
-    killIfThere(pid);
+    signalIfThere(pid, 'SIGKILL');
     for (const one of doomed) while (!(await hasEnded(one.pid))) await sleep(env.clock, LOOK_MS, signal);
   }
   await removeCgroups(cgroupRoot(own.layout, place.cluster), env.clock, signal);

@@ -1,4 +1,5 @@
 // The network of a cluster's hosts: a switch (a namespace with a bridge), a cable to each host, and one to this machine.
+
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -11,6 +12,7 @@ import { applySettings, restoreSettings } from '../../network/sysctl.ts';
 import { removeTable } from '../../network/tables.ts';
 import type { Layout } from '../layout.ts';
 import { writeFileAtomically } from '../settings.ts';
+import { signalIfThere } from '../signal-process.ts';
 import { SWITCH_INIT } from './boot.ts';
 import { allProcesses, hasEnded, initsAmong } from './processes.ts';
 import type { HostSpec, Topology } from './topology.ts';
@@ -112,7 +114,7 @@ export async function removeSwitch(place: SwitchPlace, topology: Topology, signa
   const { layout, env } = place;
   const found = initsAmong(await allProcesses(), switchScript(layout));
   for (const { pid } of found) {
-    killIfThere(pid);
+    signalIfThere(pid, 'SIGKILL');
     while (!(await hasEnded(pid))) await sleep(env.clock, LOOK_MS, signal);
   }
   // It goes with the switch, but the kernel takes its time.
@@ -190,14 +192,6 @@ async function spawnNamespace(kinds: readonly string[], script: readonly string[
     child.once('error', reject);
   });
   child.unref();
-}
-
-export function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
 }
 
 /** Several lines of `ip` in one process; throws for the first that fails. */

@@ -5,6 +5,7 @@ import {
   controlPlanes,
   etcdServerUrls,
   freeNetwork,
+  joinedBy,
   markedDestroyed,
   movedTo,
   newTopology,
@@ -52,6 +53,16 @@ test('a host that was destroyed keeps its name and address until it is forgotten
   );
   const forgotten = withHost(withoutHost(lost, 'cp-1'), 'cp-1', 'control-plane');
   assert.equal(present(forgotten).at(-1)!.address, '172.30.4.11');
+});
+
+test("a control plane joins under a free name, a lost one's, or its own when it had joined by half; never under a worker's", () => {
+  const lost = markedDestroyed(newTopology(request), 'cp-1');
+  const names = (name: string): readonly string[] => joinedBy(lost, name).hosts.map((host) => host.name);
+  assert.deepEqual(names('cp-4'), ['cp-2', 'cp-3', 'worker-1', 'worker-2', 'cp-4']);
+  assert.deepEqual(names('cp-1'), ['cp-2', 'cp-3', 'worker-1', 'worker-2', 'cp-1']);
+  assert.equal(joinedBy(lost, 'cp-1').hosts.at(-1)!.destroyed, undefined);
+  assert.deepEqual(names('cp-2'), ['cp-2', 'cp-3', 'worker-1', 'worker-2']);
+  assert.throws(() => joinedBy(lost, 'worker-1'), /"worker-1" is a worker/);
 });
 
 test('on another network everything has another address and the same name', () => {

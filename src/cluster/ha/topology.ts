@@ -98,6 +98,17 @@ export function withoutHost(topology: Topology, name: string): Topology {
   return { ...topology, hosts: topology.hosts.filter((host) => host.name !== name) };
 }
 
+/**
+ * With a control plane of this name, which may be there already: half joined. Hosts that were destroyed are forgotten, and leave
+ * their names and addresses. Throws for a worker's name, and for one that no host can have.
+ */
+export function joinedBy(topology: Topology, name: string): Topology {
+  const left = { ...topology, hosts: present(topology) };
+  const known = left.hosts.find((host) => host.name === name);
+  if (known?.role === 'worker') throw new Error(`"${name}" is a worker; a control plane needs a name of its own`);
+  return known ? left : withHost(left, name, 'control-plane');
+}
+
 export function markedDestroyed(topology: Topology, name: string): Topology {
   const hosts = topology.hosts.map((host) => (host.name === name ? { ...host, destroyed: true as const } : host));
   return { ...topology, hosts };

@@ -10,6 +10,7 @@ import { onSwitch } from '../../cluster/ha/switch.ts';
 import { type HostSpec, hostNamed } from '../../cluster/ha/topology.ts';
 import type { Layout } from '../../cluster/layout.ts';
 import { readSettings } from '../../cluster/settings.ts';
+import { signalIfThere } from '../../cluster/signal-process.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { hostCommands, output } from '../../network/command.ts';
 import type { Operation, Signal } from './operations.ts';
@@ -125,7 +126,7 @@ exit 1`;
   async #killPod(namespace: string, selector: string, signal: AbortSignal): Promise<void> {
     const uid = await this.#options.api.podWith(namespace, selector, signal);
     if (uid === undefined) throw new Error(`no pod with ${selector} runs in ${namespace}`);
-    for (const pid of await podProcesses(uid)) process.kill(pid, 'SIGKILL');
+    for (const pid of await podProcesses(uid)) signalIfThere(pid, 'SIGKILL');
   }
 
   /** On the host's own disk, so that it is there after a power failure too. */
