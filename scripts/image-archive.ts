@@ -52,16 +52,18 @@ export function writeImage(recipe: Recipe, name: string, out: string): void {
     recipe.files(root, name);
     const options = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
     const layer = execFileSync('tar', [...options, '-C', root, '-cf', '-', '.'], { maxBuffer: 1 << 28 });
+    // A name of its own: containerd refuses to ingest other bytes under the name that an import broken off has left behind.
+    const digest = sha256(layer);
     const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
-    const rootfs = { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] };
+    const rootfs = { type: 'layers', diff_ids: [`sha256:${digest}`] };
     const config = Buffer.from(JSON.stringify({ architecture, os: 'linux', config: recipe.config, rootfs }));
-    const manifest = [{ Config: `${sha256(config)}.json`, RepoTags: [name], Layers: ['layer.tar'] }];
+    const manifest = [{ Config: `${sha256(config)}.json`, RepoTags: [name], Layers: [`${digest}.tar`] }];
     writeFileSync(
       out,
       tar([
         { name: 'manifest.json', content: Buffer.from(JSON.stringify(manifest)) },
         { name: `${sha256(config)}.json`, content: config },
-        { name: 'layer.tar', content: layer },
+        { name: `${digest}.tar`, content: layer },
       ]),
     );
   } finally {

@@ -19,20 +19,22 @@ export async function webImageArchive(): Promise<Buffer> {
     { name: 'www/index.html', content: Buffer.from('\n'), mode: 0o644 },
   ];
   const layer = tar(files);
+  // A name of its own: containerd refuses to ingest other bytes under the name that an import broken off has left behind.
+  const digest = sha256(layer);
   const config = Buffer.from(
     JSON.stringify({
       architecture: process.arch === 'x64' ? 'amd64' : process.arch,
       os: 'linux',
       config: { Cmd: ['/bin/sh', '-c', SERVE], Env: ['PATH=/bin'], ExposedPorts: { '80/tcp': {} } },
-      rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] },
+      rootfs: { type: 'layers', diff_ids: [`sha256:${digest}`] },
     }),
   );
   const name = `${sha256(config)}.json`;
-  const manifest = [{ Config: name, RepoTags: [WEB_IMAGE], Layers: ['layer.tar'] }];
+  const manifest = [{ Config: name, RepoTags: [WEB_IMAGE], Layers: [`${digest}.tar`] }];
   return tar([
     { name: 'manifest.json', content: Buffer.from(JSON.stringify(manifest)) },
     { name, content: config },
-    { name: 'layer.tar', content: layer },
+    { name: `${digest}.tar`, content: layer },
   ]);
 }
 

@@ -66,20 +66,22 @@ export function pauseImageArchive(arch: string = process.arch, name: string = PA
   if (!program) throw new Error(`no pause program for the architecture ${arch}`);
   const binary = executable(program.machine, Buffer.from(program.code, 'hex'));
   const layer = tar([{ name: 'pause', content: binary, mode: 0o755 }]);
+  // A name of its own: containerd refuses to ingest other bytes under the name that an import broken off has left behind.
+  const digest = sha256(layer);
   const config = Buffer.from(
     JSON.stringify({
       architecture: program.architecture,
       os: 'linux',
       config: { Entrypoint: ['/pause'], User: '65535:65535' },
-      rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] },
+      rootfs: { type: 'layers', diff_ids: [`sha256:${digest}`] },
     }),
   );
   const configName = `${sha256(config)}.json`;
-  const manifest = [{ Config: configName, RepoTags: [name], Layers: ['layer.tar'] }];
+  const manifest = [{ Config: configName, RepoTags: [name], Layers: [`${digest}.tar`] }];
   return tar([
     { name: 'manifest.json', content: Buffer.from(JSON.stringify(manifest)) },
     { name: configName, content: config },
-    { name: 'layer.tar', content: layer },
+    { name: `${digest}.tar`, content: layer },
   ]);
 }
 

@@ -66,3 +66,11 @@ test('the pause image is the same bytes every time, for each architecture', () =
   assert.notDeepEqual(pauseImageArchive('x64'), pauseImageArchive('arm64'));
   assert.throws(() => pauseImageArchive('s390x'), /no pause program/);
 });
+
+test("layers of different images have names of their own, so that an import broken off is in no other one's way", () => {
+  const layers = (['x64', 'arm64'] as const).map(
+    (arch) => /"Layers":\["([^"]+)"\]/.exec(`${pauseImageArchive(arch)}`)?.[1],
+  );
+  assert.match(layers[0] ?? '', /^[0-9a-f]{64}\.tar$/);
+  assert.notEqual(layers[0], layers[1]);
+});
