@@ -56,6 +56,32 @@ it('a deleted namespace is emptied and goes; others keep what they have', async 
   await cluster.close();
 });
 
+it('pods and Services go with their namespace; one made again under its name has none', async () => {
+  const cluster = await runTestControllers(namespaceController(), serviceAccountController());
+  const { client } = cluster;
+  const made = { metadata: { name: 'again' }, spec: {} };
+  const left = async (): Promise<number[]> =>
+    Promise.all(
+      (['pods', 'services'] as const).map(async (name) => {
+        const { items } = await client.resource(name).list({ namespace: 'again' });
+        return items.length;
+      }),
+    );
+  await client.resource('namespaces').create(made);
+  await cluster.pass(0);
+  await client.resource('pods').create(testPod('p', {}, { namespace: 'again' }));
+  const ports = [{ port: 80 }];
+  await client.resource('services').create({ metadata: { namespace: 'again', name: 's' }, spec: { ports } });
+  assert.deepEqual(await left(), [1, 1]);
+  await client.resource('namespaces').delete({ name: 'again' });
+  await cluster.pass(3_000);
+  assert.ok(await gone(cluster, 'again'));
+  await client.resource('namespaces').create(made);
+  await cluster.pass(0);
+  assert.deepEqual(await left(), [0, 0]);
+  await cluster.close();
+});
+
 it('pods go first; what remains and the finalizers that keep it are told', async () => {
   const cluster = await runTestControllers(namespaceController(), serviceAccountController());
   const { client } = cluster;

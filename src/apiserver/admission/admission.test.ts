@@ -90,12 +90,20 @@ describe('service accounts', () => {
     await made;
   });
 
-  test('no token where none is wanted', async () => {
-    const made = (await registry.create(
-      'pods',
-      pod('default', 'bare', { automountServiceAccountToken: false }),
-    )) as Pod;
-    assert.equal(made.spec.volumes, undefined);
+  test('no token where none is wanted: the pod has the last word, then its account', async () => {
+    const wishes = [undefined, true, false];
+    for (const [i, ofAccount] of wishes.entries()) {
+      const account = `opts-${i}`;
+      const metadata = { namespace: 'default', name: account };
+      await registry.create('serviceaccounts', { metadata, automountServiceAccountToken: ofAccount });
+      for (const [j, ofPod] of wishes.entries()) {
+        const spec = { serviceAccountName: account, automountServiceAccountToken: ofPod };
+        const made = (await registry.create('pods', pod('default', `bare-${i}-${j}`, spec))) as Pod;
+        const mounts = made.spec.containers[0]?.volumeMounts ?? [];
+        assert.equal(mounts.length, (ofPod ?? ofAccount ?? true) ? 1 : 0, `account ${ofAccount}, pod ${ofPod}`);
+        assert.equal(made.spec.volumes?.length ?? 0, mounts.length);
+      }
+    }
   });
 });
 

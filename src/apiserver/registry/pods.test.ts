@@ -41,6 +41,21 @@ test('the generation of a pod begins at one and counts what is wanted of it', as
   assert.equal(await generation(), 3);
 });
 
+test('a CSI volume inside a pod is kept as it was asked for', async () => {
+  const driver = { metadata: { name: 'csi.example.com' }, spec: { volumeLifecycleModes: ['Ephemeral'] } };
+  await registry.create('csidrivers.storage.k8s.io', driver);
+  const csi = { driver: 'csi.example.com', readOnly: true, fsType: 'ext4', volumeAttributes: { size: '1Gi' } };
+  for (const name of ['inline-1', 'inline-2']) {
+    const made = (await registry.create('pods', pod(name, { volumes: [{ name: 'v', csi }] }))) as Pod;
+    assert.deepEqual(made.spec.volumes?.[0], { name: 'v', csi });
+  }
+  await registry.merge('pods', { namespace: 'default', name: 'inline-1' }, { metadata: { labels: { a: 'b' } } });
+  const kept = (await registry.get('pods', 'inline-1', 'default')) as Pod;
+  assert.deepEqual([kept.metadata.labels, kept.spec.volumes?.[0]], [{ a: 'b' }, { name: 'v', csi }]);
+  const nameless = pod('inline-3', { volumes: [{ name: 'v', csi: { readOnly: true } }] });
+  await assert.rejects(registry.create('pods', nameless), refused(/spec.volumes\[0\].csi.driver: Required value/));
+});
+
 describe('ConfigMaps and Secrets', () => {
   for (const kind of ['configmaps', 'secrets']) {
     test(`${kind} that are immutable keep their data and their mark`, async () => {

@@ -480,24 +480,38 @@ describe('list', () => {
       resourceVersionMatch: 'Exact',
     });
     assert.equal(exact.items.length, 5);
+  });
 
+  test('a list whose revision was compacted goes on at the present, consistently from there', async () => {
+    const namespace = 'paged';
+    await registry.create('namespaces', { metadata: { name: namespace } });
+    const secret = (name: string): Promise<unknown> => registry.create('secrets', { metadata: { namespace, name } });
+    for (const name of ['s1', 's2', 's3', 's4', 's5']) await secret(name);
+    const target = registry.target('secrets', namespace);
+    const page = (limit: number, at: string) => registry.api.list(registry.ctx(), target, { limit, continue: at });
+    const first = await registry.api.list(registry.ctx(), target, { limit: 2 });
+    await registry.api.delete(registry.ctx(), registry.target('secrets', namespace, 's3'), {});
+    await secret('s6');
     await registry.store.compact(await registry.store.revision(registry.ctx().signal), registry.ctx().signal);
     let expired: StatusError | undefined;
-    await assert.rejects(
-      registry.api.list(registry.ctx(), target, { limit: 2, continue: first.continue! }),
-      (error: StatusError) => {
-        expired = error;
-        return error.code === 410 && error.reason === 'Expired';
-      },
-    );
-    const on = await registry.api.list(registry.ctx(), target, {
-      limit: 9,
-      continue: expired!.status.metadata.continue!,
+    await assert.rejects(page(2, first.continue!), (error: StatusError) => {
+      expired = error;
+      return error.code === 410 && error.reason === 'Expired';
     });
+    const second = await page(2, expired!.status.metadata.continue!);
     assert.deepEqual(
-      on.items.map((i) => i.name),
-      ['s4', 's5', 's6'],
+      second.items.map((i) => i.name),
+      ['s4', 's5'],
     );
+    assert.ok(BigInt(second.revision) > BigInt(first.revision));
+    assert.equal(second.remainingItemCount, 1);
+    await secret('s7');
+    const third = await page(2, second.continue!);
+    assert.deepEqual(
+      third.items.map((i) => i.name),
+      ['s6'],
+    );
+    assert.deepEqual([third.revision, third.continue], [second.revision, undefined]);
   });
 
   test('field selectors: what the kind offers, and nothing else', async () => {

@@ -78,15 +78,15 @@ async function placeOf({ url, service }: WebhookConfig, resolve: ResolveService,
     return { host, port: port === '' ? 443 : Number(port), path: `${pathname}${search}`, serverName: host };
   }
   if (!service) throw new Error('a webhook needs a URL or a service');
-  const { namespace, name, path = '/', port = 443 } = service;
+  const { namespace, name, path, port = 443 } = service;
   const serverName = `${name}.${namespace}.svc`;
-  return { ...(await resolve(namespace, name, port, signal)), path, serverName };
+  return { ...(await resolve(namespace, name, port, signal)), path: path || '/', serverName };
 }
 
 /** As upstream names the webhook in errors. */
 function shownUrl({ url, service }: WebhookConfig, timeoutMs: number): string {
-  const { namespace, name, path = '/', port = 443 } = service ?? { namespace: '', name: '' };
-  const base = url ?? `https://${name}.${namespace}.svc:${port}${path}`;
+  const { namespace, name, path, port = 443 } = service ?? { namespace: '', name: '' };
+  const base = url ?? `https://${name}.${namespace}.svc:${port}${path || '/'}`;
   return `${base}${base.includes('?') ? '&' : '?'}timeout=${Math.round(timeoutMs / 1000)}s`;
 }
 

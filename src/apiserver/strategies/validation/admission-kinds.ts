@@ -95,7 +95,7 @@ function checkUrl(url: string, run: Run): void {
 }
 
 function checkService({ path }: { path?: string }, run: Run): void {
-  if (path === undefined || path === '/') return;
+  if (path === undefined || path === '' || path === '/') return;
   if (!path.startsWith('/')) run.invalid('path', path, "must start with a '/'");
   const steps = path.replace(/^\//, '').split('/');
   for (const [i, step] of steps.entries()) {
