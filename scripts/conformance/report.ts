@@ -16,7 +16,6 @@ const KNOWN: readonly (readonly [part: string, reason: string])[] = [
   ['should ensure that all services are removed when a namespace is deleted', TOKENS],
   ['should ensure that all pods are removed when a namespace is deleted', TOKENS],
   ['should update pod when spec was updated and update strategy is RollingUpdate', STAMPS],
-  ['with same hostPort but different hostIP', 'runs a program in a pod, which simulated nodes cannot'],
 ];
 
 export interface ClassResult {
