@@ -61,11 +61,14 @@ try {
   const wanted = operations(
     options.protocol === undefined ? ['HTTP/1.1', 'HTTP/2'] : [options.protocol === '2' ? 'HTTP/2' : 'HTTP/1.1'],
   ).filter(({ name }) => name.includes(options.only));
+  for (const { measured } of running) for (const each of wanted) measured.figures.set(figureKey(each), []);
+  // Lists come first: what they need is told of processes that have done nothing else since their objects were made.
+  const ordered = [...wanted.filter(isList), ...wanted.filter((each) => !isList(each))];
   for (let round = 0; round < Number(options.rounds); round++) {
-    for (const operation of wanted) {
+    for (const operation of ordered) {
       for (const one of running) {
         await measureOnce(one, operation);
-        if (round === 0 && operation.countBytesPer === 'list') one.measured.listPeakMiB = memoryOf(one, 'peak');
+        if (round === 0 && isList(operation)) one.measured.listPeakMiB = memoryOf(one, 'peak');
       }
     }
   }
@@ -158,21 +161,26 @@ async function measureOnce(of: (typeof running)[number], operation: Operation): 
     },
   );
   const usedMs = totalCpuMs(contestant.serving) - before;
-  const count =
-    operation.countBytesPer === 'list' ? result.bodyBytes / (await listBytes(access, operation)) : result.count;
+  const count = isList(operation) ? result.bodyBytes / (await listBytes(access, operation)) : result.count;
   const figure: Figure = {
     cpuUs: (1000 * usedMs) / count,
     perSecond: (1000 * count) / result.elapsedMs,
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
   };
-  const key2 = `${operation.name}\n${operation.protocol}`;
-  const sofar = measured.figures.get(key2) ?? [];
-  measured.figures.set(key2, [...sofar, figure]);
+  measured.figures.set(figureKey(operation), [...(measured.figures.get(figureKey(operation)) ?? []), figure]);
   say(
     `${contestant.name}: ${operation.name}, ${operation.protocol}: ${figure.cpuUs.toFixed(1)} µs CPU, ` +
       `${figure.perSecond.toFixed(0)}/s, p50 ${figure.p50Ms.toFixed(1)} ms, p99 ${figure.p99Ms.toFixed(1)} ms`,
   );
+}
+
+function isList({ countBytesPer }: Operation): boolean {
+  return countBytesPer === 'list';
+}
+
+function figureKey({ name, protocol }: Operation): string {
+  return `${name}\n${protocol}`;
 }
 
 async function listBytes(access: Access, operation: Operation): Promise<number> {

@@ -20,7 +20,7 @@ export interface Measured {
   readonly startMs: number;
   readonly startCpuMs: number;
   idle: readonly Idle[];
-  /** As peakMiB, when all objects were there and had been listed, but nothing more was written yet. */
+  /** As peakMiB, when the objects had been made and listed, over both protocols, and nothing else had been asked for. */
   listPeakMiB: readonly (readonly [name: string, mib: number])[];
   /** At the end: each process's own memory, without the pages of files that are mapped. */
   ownMiB: readonly (readonly [name: string, mib: number])[];
