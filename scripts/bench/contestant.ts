@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
-import { request } from 'node:https';
+import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { issue, type KeyedCertificate } from '../../src/apiserver/auth/certificates.ts';
 import { type Layout, layoutOf } from '../../src/cluster/layout.ts';
@@ -163,17 +163,22 @@ export interface Access {
   readonly key: string;
 }
 
-/** One request outside of what is measured. */
+/** Connections that `call` may use again. */
+const kept = new Agent({ keepAlive: true });
+
+/** One request outside of what is measured; on a connection of its own unless it may be kept. */
 export function call(
   access: Access,
   method: string,
   path: string,
   body?: object,
+  { keepAlive = false } = {},
 ): Promise<{ readonly status: number; readonly body: string }> {
   const { port, ca, certificate: cert, key } = access;
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/json', accept: 'application/json' };
-    const req = request({ host: '127.0.0.1', port, method, path, ca, cert, key, headers, agent: false }, (res) => {
+    const agent = keepAlive ? kept : false;
+    const req = request({ host: '127.0.0.1', port, method, path, ca, cert, key, headers, agent }, (res) => {
       const pieces: Buffer[] = [];
       res.on('data', (piece: Buffer) => pieces.push(piece));
       res.on('end', () => resolve({ status: res.statusCode ?? 0, body: Buffer.concat(pieces).toString() }));

@@ -1,4 +1,5 @@
 // What the parts of the API server promise each other: edge (http) → pipeline (authorization, admission) → registry → cache and store.
+import type { ObjectMeta } from '../api/generated/types.ts';
 import type { KubeObject } from '../api/object.ts';
 import type { Resource } from '../api/tables.ts';
 import type { Selector } from '../machinery/selector.ts';
@@ -46,6 +47,8 @@ export interface CachedObject {
   readonly revision: Revision;
   readonly bytes: Buffer;
   readonly object: KubeObject;
+  /** Its metadata, perhaps without managedFields, for those who need nothing else: the rest is not parsed for it. */
+  readonly metadata: ObjectMeta;
   /** A place for derived forms (other versions, table rows), by name, made on first use and kept with the object. */
   derived<T>(form: string, make: (self: CachedObject) => T): T;
 }

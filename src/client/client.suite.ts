@@ -121,6 +121,27 @@ export function clientSuite(transport: string, connect: () => Promise<Connected>
       assert.equal((await maps().list(query)).items.length, 0);
     });
 
+    it('reads only the metadata where that is asked for', async () => {
+      const { metadata } = await make('meta');
+      const items = (await maps().list({ fieldSelector: 'metadata.name=meta', metadataOnly: true })).items;
+      assert.deepEqual(Object.keys(items[0] ?? {}).sort(), ['apiVersion', 'kind', 'metadata']);
+      // Whether managedFields come with it is left open.
+      const { managedFields: _written, ...expected } = metadata;
+      const { managedFields: _read, ...read } = items[0]?.metadata ?? {};
+      assert.deepEqual(read, expected);
+      const stop = new AbortController();
+      const { resourceVersion } = metadata;
+      await maps().patch(at('meta'), { type: 'merge', body: { metadata: { labels: { later: 'yes' } } } });
+      const query = { resourceVersion: resourceVersion!, fieldSelector: 'metadata.name=meta', metadataOnly: true };
+      for await (const [event] of maps().watch(query, stop.signal)) {
+        assert.ok(event && event.type === 'MODIFIED');
+        assert.deepEqual(Object.keys(event.object).sort(), ['apiVersion', 'kind', 'metadata']);
+        assert.equal(event.object.metadata.labels?.later, 'yes');
+        break;
+      }
+      stop.abort();
+    });
+
     it('watches from a version, in order, until told to stop', async () => {
       const { resourceVersion } = await maps().list();
       const stop = new AbortController();

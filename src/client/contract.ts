@@ -17,7 +17,13 @@ export interface ListQuery {
   readonly resourceVersion?: string;
 }
 
-export interface WatchQuery extends Omit<ListQuery, 'limit' | 'continue'> {
+/** How much of the objects comes. */
+export interface Extent {
+  /** Only apiVersion, kind and metadata, perhaps without managedFields. */
+  readonly metadataOnly?: boolean;
+}
+
+export interface WatchQuery extends Omit<ListQuery, 'limit' | 'continue'>, Extent {
   readonly allowWatchBookmarks?: boolean;
   readonly timeoutSeconds?: number;
 }
@@ -58,7 +64,7 @@ export interface DeleteQuery {
  */
 export interface ResourceClient<T> {
   get(ref: ObjectReference, signal?: AbortSignal): Promise<T>;
-  list(query?: ListQuery, signal?: AbortSignal): Promise<Listed<T>>;
+  list(query?: ListQuery & Extent, signal?: AbortSignal): Promise<Listed<T>>;
   /** Ends when the server ends it or the signal aborts; throws StatusError Expired/Gone when the version is too old. */
   watch(query: WatchQuery, signal: AbortSignal): AsyncIterable<readonly WatchEvent<T>[]>;
   create(object: T, query?: WriteQuery): Promise<T>;
@@ -119,8 +125,14 @@ export interface Informer<T> {
 
 /** Makes informers, each once. */
 export interface Informers {
-  for<K extends keyof ResourceTypes>(key: K): Informer<ResourceTypes[K]>;
+  /** With a selector only the objects whose fields match are held. */
+  for<K extends keyof ResourceTypes>(key: K, fieldSelector?: string): Informer<ResourceTypes[K]>;
   dynamic(resource: ResourceCoordinates): Informer<KubeObject>;
+  /**
+   * Objects of which only apiVersion, kind and metadata are promised, perhaps without managedFields: of collections that may be
+   * large the rest is not held in memory. Where whole objects have been asked for before, it is their informer.
+   */
+  metadata(resource: keyof ResourceTypes | ResourceCoordinates): Informer<KubeObject>;
   /**
    * Starts what has been asked for so far (or `only` these informers) and keeps it running at least until the signal aborts;
    * resolves when all of it is synced. May be called again, and by several users: an informer stops with the last signal.

@@ -4,6 +4,7 @@ import { errorFromStatus, type StatusObject } from '../machinery/status.ts';
 import type { Guard } from '../store/contract.ts';
 import type {
   DeleteQuery,
+  Extent,
   Listed,
   ListQuery,
   ObjectReference,
@@ -52,8 +53,9 @@ export class HttpsResource implements ResourceClient<KubeObject> {
     return (await this.#wire.call('GET', this.#path(ref), { signal })) as KubeObject;
   }
 
-  async list(query: ListQuery = {}, signal?: AbortSignal): Promise<Listed<KubeObject>> {
-    const { namespace, ...rest } = query;
+  async list(query: ListQuery & Extent = {}, signal?: AbortSignal): Promise<Listed<KubeObject>> {
+    const { namespace, metadataOnly = false, ...rest } = query;
+    const shown = shownAs(metadataOnly);
     const body = (await this.#wire.call('GET', this.#path({ namespace }, rest), { signal })) as ListBody;
     const type = {
       apiVersion: apiVersionOf(this.#row),
@@ -61,18 +63,18 @@ export class HttpsResource implements ResourceClient<KubeObject> {
     };
     return {
       // Servers leave the type out of a list's items; readers rely on it.
-      items: (body.items ?? []).map((item) => (item.kind === undefined ? { ...type, ...item } : item)),
+      items: (body.items ?? []).map((item) => shown(item.kind === undefined ? { ...type, ...item } : item)),
       resourceVersion: body.metadata?.resourceVersion ?? '',
       ...(body.metadata?.continue && { continue: body.metadata.continue }),
     };
   }
 
   async *watch(query: WatchQuery, signal: AbortSignal): AsyncGenerator<readonly WatchEvent<KubeObject>[]> {
-    const { namespace, ...rest } = query;
+    const { namespace, metadataOnly = false, ...rest } = query;
     try {
       for await (const lines of this.#wire.lines(this.#path({ namespace }, { watch: true, ...rest }), signal)) {
         if (signal.aborted) return;
-        yield* eventsOf(lines);
+        yield* eventsOf(lines, shownAs(metadataOnly));
       }
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -155,7 +157,20 @@ export class HttpsResource implements ResourceClient<KubeObject> {
   }
 }
 
-function* eventsOf(lines: readonly unknown[]): Generator<readonly WatchEvent<KubeObject>[]> {
+/** What is not asked for is let go of as soon as it is read. */
+function shownAs(metadataOnly: boolean): (object: KubeObject) => KubeObject {
+  if (!metadataOnly) return (object) => object;
+  return ({ apiVersion, kind, metadata: { managedFields: _, ...metadata } }) => ({
+    ...(apiVersion !== undefined && { apiVersion }),
+    ...(kind !== undefined && { kind }),
+    metadata,
+  });
+}
+
+function* eventsOf(
+  lines: readonly unknown[],
+  shown: (object: KubeObject) => KubeObject,
+): Generator<readonly WatchEvent<KubeObject>[]> {
   const events: WatchEvent<KubeObject>[] = [];
   for (const line of lines as readonly { type: string; object: KubeObject }[]) {
     if (line.type === 'ERROR') {
@@ -165,7 +180,7 @@ function* eventsOf(lines: readonly unknown[]): Generator<readonly WatchEvent<Kub
     }
     if (line.type === 'BOOKMARK') {
       events.push({ type: 'BOOKMARK', resourceVersion: line.object.metadata.resourceVersion ?? '' });
-    } else events.push({ type: line.type as 'ADDED', object: line.object });
+    } else events.push({ type: line.type as 'ADDED', object: shown(line.object) });
   }
   if (events.length > 0) yield events;
 }

@@ -5,6 +5,7 @@ import type { ResourceTypes } from '../api/generated/types.ts';
 import type { KubeObject } from '../api/object.ts';
 import { apiVersionOf, type Resource, type Tables } from '../api/tables.ts';
 import type {
+  CachedObject,
   DeleteOptions,
   PatchType,
   RequestContext,
@@ -21,6 +22,7 @@ import type {
   Client,
   DeleteQuery,
   DiscoveredResource,
+  Extent,
   Listed,
   ListQuery,
   ObjectReference,
@@ -91,20 +93,22 @@ class InProcessResource implements ResourceClient<KubeObject> {
     return (await this.#options.api.get(this.#ctx(signal), target, {})).object;
   }
 
-  async list(query: ListQuery = {}, signal?: AbortSignal): Promise<Listed<KubeObject>> {
-    const { namespace, ...options } = query;
+  async list(query: ListQuery & Extent = {}, signal?: AbortSignal): Promise<Listed<KubeObject>> {
+    const { namespace, metadataOnly = false, ...options } = query;
     const target = this.#target(namespace);
     const result = await this.#options.api.list(this.#ctx(signal), target, options);
+    const shown = shownAs(target.resource, metadataOnly);
     return {
-      items: result.items.map((item) => item.object),
+      items: result.items.map(shown),
       resourceVersion: String(result.revision),
       ...(result.continue !== undefined && { continue: result.continue }),
     };
   }
 
   async *watch(query: WatchQuery, signal: AbortSignal): AsyncGenerator<readonly WatchEvent<KubeObject>[]> {
-    const { namespace, ...options } = query;
+    const { namespace, metadataOnly = false, ...options } = query;
     const target = this.#target(namespace);
+    const shown = shownAs(target.resource, metadataOnly);
     const batches = new Batches<WatchDelivery>(
       WATCH_READER_BUFFER,
       () => new StatusError('Expired', 'the reader of this watch fell behind'),
@@ -121,7 +125,7 @@ class InProcessResource implements ResourceClient<KubeObject> {
       });
       for await (const batch of batches) {
         if (signal.aborted) return;
-        yield batch.map(eventOf);
+        yield batch.map((delivery) => eventOf(delivery, shown));
       }
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -214,9 +218,17 @@ class InProcessResource implements ResourceClient<KubeObject> {
   }
 }
 
-function eventOf(delivery: WatchDelivery): WatchEvent<KubeObject> {
+type Shown = (object: CachedObject) => KubeObject;
+
+function shownAs(resource: Resource, metadataOnly: boolean): Shown {
+  if (!metadataOnly) return (cached) => cached.object;
+  const type = { apiVersion: apiVersionOf(resource), kind: resource.kind };
+  return (cached) => ({ ...type, metadata: cached.metadata });
+}
+
+function eventOf(delivery: WatchDelivery, shown: Shown): WatchEvent<KubeObject> {
   if (delivery.type === 'BOOKMARK') return { type: 'BOOKMARK', resourceVersion: String(delivery.revision) };
-  return { type: delivery.type, object: delivery.object.object };
+  return { type: delivery.type, object: shown(delivery.object) };
 }
 
 function requireName(resource: Resource, ref: { readonly name?: string | undefined }): string {

@@ -94,6 +94,41 @@ describe('informers', () => {
     assert.deepEqual([one.synced, other.synced], [true, false]);
   });
 
+  it('holds the metadata alone where that is enough, and whole objects once where others need them', async () => {
+    const { informers, signal } = cluster;
+    await maps().create({ metadata: { namespace: 'default', name: 'big' }, data: { much: 'x'.repeat(100) } });
+    const metadata = informers.metadata('configmaps');
+    assert.equal(informers.metadata(cluster.tables.preferred('', 'configmaps')!), metadata);
+    const whole = informers.for('secrets');
+    assert.equal(informers.metadata('secrets'), whole);
+    await informers.start(signal);
+    await make('later', 'y');
+    await cluster.pass(0);
+    for (const name of ['big', 'later']) {
+      const held = metadata.get(`default/${name}`);
+      assert.deepEqual(Object.keys(held ?? {}), ['apiVersion', 'kind', 'metadata']);
+    }
+    assert.deepEqual(metadata.get('default/later')?.metadata.labels, { owner: 'y' });
+    const heard: string[] = [];
+    metadata.subscribe({ delete: (object) => heard.push(object.metadata.name) }, signal);
+    await maps().delete({ namespace: 'default', name: 'later' });
+    await cluster.pass(0);
+    assert.deepEqual(heard, ['later']);
+  });
+
+  it('holds only what a field selector selects', async () => {
+    await make('wanted');
+    const informer = cluster.informers.for('configmaps', 'metadata.name=wanted');
+    assert.notEqual(informer, cluster.informers.for('configmaps'));
+    await cluster.informers.start(cluster.signal, [informer]);
+    await make('other');
+    await cluster.pass(0);
+    assert.deepEqual(
+      informer.list().map((one) => one.metadata.name),
+      ['wanted'],
+    );
+  });
+
   it('resumes where a watch ended, and lists again only when that is too old', async () => {
     const faults: { list: number; watch: Error[] } = { list: 0, watch: [] };
     const informers = makeInformers({ ...cluster, client: faulty(cluster.client, faults) });

@@ -6,7 +6,7 @@ import type { BackoffPolicy } from '../lib/backoff.ts';
 import type { Environment } from '../lib/environment.ts';
 import type { Client, Informer, Informers, ResourceCoordinates } from './contract.ts';
 import { coordinatesKey, rowOfKey } from './coordinates.ts';
-import { ListWatch } from './list-watch.ts';
+import { ListWatch, type Selected } from './list-watch.ts';
 import { ObjectIndex } from './object-index.ts';
 
 export interface InformersOptions {
@@ -23,31 +23,40 @@ export function makeInformers(options: InformersOptions): Informers {
 
 class SharedInformers implements Informers {
   readonly #options: InformersOptions;
-  readonly #byResource = new Map<string, SharedInformer>();
+  /** By resource and what is kept of it. */
+  readonly #known = new Map<string, SharedInformer>();
 
   constructor(options: InformersOptions) {
     this.#options = options;
   }
 
-  for<K extends keyof ResourceTypes>(key: K): Informer<ResourceTypes[K]> {
-    return this.#informer(rowOfKey(this.#options.tables, key)) as unknown as Informer<ResourceTypes[K]>;
+  for<K extends keyof ResourceTypes>(key: K, fieldSelector?: string): Informer<ResourceTypes[K]> {
+    const row = rowOfKey(this.#options.tables, key);
+    const selected = fieldSelector === undefined ? {} : { fieldSelector };
+    return this.#informer(row, selected) as unknown as Informer<ResourceTypes[K]>;
   }
 
   dynamic(resource: ResourceCoordinates): Informer<KubeObject> {
     return this.#informer(resource);
   }
 
+  metadata(resource: keyof ResourceTypes | ResourceCoordinates): Informer<KubeObject> {
+    const row = typeof resource === 'string' ? rowOfKey(this.#options.tables, resource) : resource;
+    return this.#known.get(coordinatesKey(row))?.index ?? this.#informer(row, { metadataOnly: true });
+  }
+
   async start(signal: AbortSignal, only?: readonly object[]): Promise<void> {
-    const informers = [...this.#byResource.values()].filter((one) => !only || only.includes(one.index));
+    const informers = [...this.#known.values()].filter((one) => !only || only.includes(one.index));
     await Promise.all(informers.map((one) => one.hold(signal)));
   }
 
-  #informer(resource: ResourceCoordinates): ObjectIndex {
-    const key = coordinatesKey(resource);
-    let informer = this.#byResource.get(key);
+  #informer(resource: ResourceCoordinates, selected: Selected = {}): ObjectIndex {
+    const { metadataOnly = false, fieldSelector = '' } = selected;
+    const key = [coordinatesKey(resource), ...(metadataOnly ? ['metadata'] : []), fieldSelector].join(' ').trimEnd();
+    let informer = this.#known.get(key);
     if (!informer) {
-      informer = new SharedInformer(this.#options, resource);
-      this.#byResource.set(key, informer);
+      informer = new SharedInformer(this.#options, resource, selected);
+      this.#known.set(key, informer);
     }
     return informer.index;
   }
@@ -64,7 +73,7 @@ class SharedInformer {
   #running: AbortController | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor({ client, env, backoff }: InformersOptions, resource: ResourceCoordinates) {
+  constructor({ client, env, backoff }: InformersOptions, resource: ResourceCoordinates, selected: Selected) {
     const log = env.log.child('informer', { resource: coordinatesKey(resource) });
     this.index = new ObjectIndex(log);
     this.#listWatch = new ListWatch({
@@ -72,6 +81,7 @@ class SharedInformer {
       env: { ...env, log },
       index: this.index,
       backoff,
+      selected,
     });
   }
 

@@ -4,7 +4,7 @@ import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import { isReason, StatusError } from '../machinery/status.ts';
-import type { ResourceClient } from './contract.ts';
+import type { Extent, ResourceClient, WatchQuery } from './contract.ts';
 import type { ObjectIndex } from './object-index.ts';
 
 /** Between failed tries, where nothing else is said. client-go's reflector has the same shape with 800 ms to 30 s; a lost API server is to be noticed sooner. */
@@ -16,23 +16,29 @@ const BACKOFF_RESET_MS = 120_000;
 /** A watch is ended by the server after 5 to 10 minutes, as client-go asks, so that watches spread over servers. */
 const WATCH_SECONDS = 300;
 
+/** What of a resource is kept. */
+export type Selected = Extent & Pick<WatchQuery, 'fieldSelector'>;
+
 /** Keeps an index equal to the server's objects: a list, then watches from where the last one stopped, a new list when that is too old. */
 export class ListWatch {
   readonly #client: ResourceClient<KubeObject>;
   readonly #env: Environment;
   readonly #index: ObjectIndex;
   readonly #backoff: BackoffPolicy;
+  readonly #selected: Selected;
 
   constructor(options: {
     client: ResourceClient<KubeObject>;
     env: Environment;
     index: ObjectIndex;
     backoff?: BackoffPolicy | undefined;
+    selected?: Selected;
   }) {
     this.#client = options.client;
     this.#env = options.env;
     this.#index = options.index;
     this.#backoff = options.backoff ?? RELIST_BACKOFF;
+    this.#selected = options.selected ?? {};
   }
 
   /** Runs until the signal aborts. Never rejects. */
@@ -73,7 +79,8 @@ export class ListWatch {
   }
 
   async #list(resourceVersion: string | undefined, signal: AbortSignal): Promise<void> {
-    const list = await this.#client.list(resourceVersion === undefined ? {} : { resourceVersion }, signal);
+    const query = { ...this.#selected, ...(resourceVersion !== undefined && { resourceVersion }) };
+    const list = await this.#client.list(query, signal);
     signal.throwIfAborted();
     await this.#index.replace(list.items, list.resourceVersion, signal);
   }
@@ -84,6 +91,7 @@ export class ListWatch {
     const begunMs = clock.monotonic();
     let received = 0;
     const query = {
+      ...this.#selected,
       resourceVersion: this.#index.resourceVersion,
       allowWatchBookmarks: true,
       timeoutSeconds: Math.floor(WATCH_SECONDS * (1 + random.next())),

@@ -60,7 +60,8 @@ export class GarbageMonitors {
     const running = new AbortController();
     this.#running.set(key, running);
     const ending = AbortSignal.any([signal, running.signal]);
-    const informer = informers.dynamic(resource);
+    // Who owns whom is all that matters here.
+    const informer = informers.metadata(resource);
     const synced = informers.start(ending, [informer]);
     const timeout = new AbortController();
     const waited = sleep(env.clock, SYNC_TIMEOUT_MS, AbortSignal.any([ending, timeout.signal]));

@@ -16,6 +16,7 @@ import {
   type Requeue,
   type Watch,
   watch,
+  watchMetadata,
 } from './runtime.ts';
 
 /** What quotas usually count: watched, so that a deletion is given back at once. */
@@ -40,6 +41,9 @@ const WATCHED = [
 const OTHERS_INTERVAL_MS = 30_000;
 /** A count from time to time, whatever happened, as upstream's resync. */
 const RESYNC_MS = 5 * 60_000;
+
+/** Only counted: their metadata is enough, and they may be many and big. */
+const COUNTED_ONLY: readonly string[] = ['secrets', 'configmaps'] satisfies (keyof ResourceTypes)[];
 
 type Amounts = { readonly [resource: string]: string };
 
@@ -101,7 +105,8 @@ function watchCounted(ctx: ControllerContext, key: (typeof WATCHED)[number]): Wa
   const quotas = ctx.informers.for('resourcequotas');
   const kind = kindOf(key);
   const usage = (object: KubeObject): string => JSON.stringify(currentUsage(kind, object, ctx.env.clock.now()));
-  return watch<keyof ResourceTypes>(key, {
+  const begin = COUNTED_ONLY.includes(key) ? watchMetadata : watch<keyof ResourceTypes>;
+  return begin(key, {
     keys: (object: KubeObject, previous: KubeObject | undefined, change: ChangeKind) => {
       const inNamespace = quotas.list(object.metadata.namespace);
       if (inNamespace.length === 0) return [];
@@ -126,7 +131,7 @@ async function reconcile(ctx: ControllerContext, key: string, signal: AbortSigna
   const others = await listOthers(ctx, quota, signal);
   const watched = WATCHED.map((name): readonly [Kind, readonly KubeObject[]] => [
     kindOf(name),
-    ctx.informers.for(name).list(namespace),
+    (COUNTED_ONLY.includes(name) ? ctx.informers.metadata(name) : ctx.informers.for(name)).list(namespace),
   ]);
   const status = quotaStatus({ quota, objects: [...watched, ...others], nowMs: ctx.env.clock.now() });
   if (!sameStatus(quota.status, status)) {

@@ -5,6 +5,8 @@ import { type Controller, watch } from './runtime.ts';
 import { ignoreExistingOrLeaving } from './service-account.ts';
 
 const NAME = 'kube-root-ca.crt';
+/** Of all the ConfigMaps in a cluster only these are kept in memory for it. */
+const OURS = `metadata.name=${NAME}`;
 const DESCRIPTION_KEY = 'kubernetes.io/description';
 const DESCRIPTION =
   'Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.';
@@ -21,13 +23,13 @@ export function rootCaPublisher({ rootCa }: RootCaOptions): Controller {
     watches: () => [
       watch('namespaces', { keys: (namespace) => [namespace.metadata.name] }),
       watch('configmaps', {
-        keys: ({ metadata }, _previous, change) =>
-          metadata.name === NAME && change !== 'added' ? [metadata.namespace ?? ''] : [],
+        fieldSelector: OURS,
+        keys: ({ metadata }, _previous, change) => (change === 'added' ? [] : [metadata.namespace ?? '']),
       }),
     ],
     async reconcile({ client, informers }, name, signal) {
       const namespace = informers.for('namespaces').get(name);
-      const step = decideRootCa(namespace, informers.for('configmaps').get(`${name}/${NAME}`), rootCa);
+      const step = decideRootCa(namespace, informers.for('configmaps', OURS).get(`${name}/${NAME}`), rootCa);
       if (!step) return;
       await client.resource('configmaps')[step.kind](step.object, { signal }).catch(ignoreExistingOrLeaving);
     },

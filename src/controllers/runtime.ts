@@ -80,13 +80,20 @@ export interface WatchMapping<T> {
    * both. Absent: the resource is only cached, and read by reconcile.
    */
   readonly keys?: (object: T, previous: T | undefined, change: ChangeKind) => Iterable<string>;
+  /** Only objects whose fields match are held and heard of: reconcile asks for the informer by the same selector. */
+  readonly fieldSelector?: string;
   /** Indexes that reconcile asks with `informer.byIndex(name, value)`. */
   readonly indexes?: { readonly [name: string]: (object: T) => readonly string[] };
 }
 
 /** Watches a built-in resource: `watch('pods', { keys: (pod) => ownersOf(pod) })`. */
 export function watch<K extends keyof ResourceTypes>(resource: K, mapping: WatchMapping<ResourceTypes[K]> = {}): Watch {
-  return mapped((informers) => informers.for(resource), mapping);
+  return mapped((informers) => informers.for(resource, mapping.fieldSelector), mapping);
+}
+
+/** Watches a resource whose objects' metadata is enough (Informers.metadata). */
+export function watchMetadata(resource: keyof ResourceTypes, mapping: WatchMapping<KubeObject> = {}): Watch {
+  return mapped((informers) => informers.metadata(resource), mapping);
 }
 
 /** Watches a resource known only at run time. */

@@ -17,6 +17,10 @@ export class PlainInformers implements Informers {
     return this.#index(resource.group ? `${resource.resource}.${resource.group}` : resource.resource);
   }
 
+  metadata(resource: keyof ResourceTypes | ResourceCoordinates): Informer<KubeObject> {
+    return typeof resource === 'string' ? this.#index(resource) : this.dynamic(resource);
+  }
+
   /** Everything is known from the beginning. */
   async start(): Promise<void> {
     await Promise.resolve();

@@ -6,7 +6,10 @@ import type { Revision } from '../../store/contract.ts';
 
 /** Nothing before it holds this run of bytes: within a JSON string its quotes would be escaped. */
 const METADATA = Buffer.from('"metadata":{');
+const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 /** A copy of an object's JSON with `"resourceVersion":"N"` as the first member of its metadata. */
 export function withRevision(stored: Buffer, revision: Revision): Buffer {
@@ -33,6 +36,22 @@ export function withoutRevision(bytes: Buffer, revision: Revision): Buffer {
   bytes.copy(stored, 0, 0, at);
   bytes.copy(stored, at, after);
   return stored;
+}
+
+/** The part of an object's JSON that is its metadata; not a copy. */
+export function metadataOf(bytes: Buffer): Buffer {
+  const found = bytes.indexOf(METADATA);
+  if (found === -1) throw new Error('the stored value is no object: it has no metadata');
+  const from = found + METADATA.length - 1;
+  let depth = 0;
+  for (let at = from; at < bytes.length; at++) {
+    const c = bytes[at];
+    if (c === QUOTE) {
+      for (at++; at < bytes.length && bytes[at] !== QUOTE; at++) if (bytes[at] === BACKSLASH) at++;
+    } else if (c === OPENING_BRACE) depth++;
+    else if (c === CLOSING_BRACE && --depth === 0) return bytes.subarray(from, at + 1);
+  }
+  throw new Error('the stored value is no object: its metadata has no end');
 }
 
 /** How long the bytes are without the revision that withRevision put into them, when there is other metadata beside it. */

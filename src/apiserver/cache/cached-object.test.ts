@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isAsStored, storedLength, withoutRevision, withRevision } from './bytes.ts';
+import { isAsStored, metadataOf, storedLength, withoutRevision, withRevision } from './bytes.ts';
 import { PlacedObject, storedObject, watchFrame } from './cached-object.ts';
 
 const POD = '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"ns","labels":{"x":"y"}},"spec":{}}';
@@ -20,6 +20,30 @@ test('the revision is put in as the first member of the metadata', () => {
     x: { metadata: { name: 'b' } },
   });
   assert.throws(() => text('["x"]'), /no object/);
+});
+
+test('the metadata alone is read without the rest, whatever its texts look like', () => {
+  for (const metadata of [
+    {},
+    { name: 'a}', labels: { 'x{': '"}' }, annotations: { y: 'é\\\\"}{', '\\': '' } },
+    { name: 'a', ownerReferences: [{ uid: '1' }, { uid: '}' }], generation: 1 },
+  ]) {
+    const text = JSON.stringify({ kind: 'Pod', metadata, spec: { metadata: { name: 'inner' } } });
+    assert.deepEqual(JSON.parse(metadataOf(Buffer.from(text)).toString()), metadata);
+  }
+  for (const text of ['["x"]', '{"metadata":{"a":{}', '{"metadata":{"a":"}']) {
+    assert.throws(() => metadataOf(Buffer.from(text)), /no object/);
+  }
+});
+
+test('metadata is given without parsing the object, and without managedFields', () => {
+  const stored = POD.replace('"labels"', '"managedFields":[{"manager":"m"}],"labels"');
+  const one = object(stored);
+  const expected = { resourceVersion: '42', name: 'a', namespace: 'ns', labels: { x: 'y' } };
+  assert.deepEqual(one.metadata, expected);
+  assert.equal(one.parsed, false);
+  assert.equal(one.object.metadata.managedFields?.length, 1);
+  assert.equal(one.metadata, one.object.metadata, 'what is parsed is shared');
 });
 
 test('without the revision the bytes are as they were stored', () => {

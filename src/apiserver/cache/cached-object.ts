@@ -1,9 +1,10 @@
 // An object as of one revision, shared by everyone who reads it: bytes, parsed form and derived forms, each made on first use.
+import type { ObjectMeta } from '../../api/generated/types.ts';
 import { parseJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import type { Revision, Stored } from '../../store/contract.ts';
 import type { CachedObject, WatchDelivery } from '../contract.ts';
-import { frameOf, withoutRevision, withRevision } from './bytes.ts';
+import { frameOf, metadataOf, withoutRevision, withRevision } from './bytes.ts';
 import type { Versioned } from './event.ts';
 
 /** Under test a change of a shared object throws where it is made. */
@@ -67,6 +68,14 @@ export class StoredObject implements CachedObject {
       this.#object = parsed;
     }
     return this.#object;
+  }
+
+  /** Parsed for the asker and not kept here. */
+  get metadata(): ObjectMeta {
+    if (this.#object) return this.#object.metadata;
+    const { managedFields: _, ...metadata } = parseJson(metadataOf(this.bytes)) as unknown as ObjectMeta;
+    if (FREEZE) deepFreeze(metadata);
+    return metadata as ObjectMeta;
   }
 
   derived<T>(form: string, make: (self: CachedObject) => T): T {

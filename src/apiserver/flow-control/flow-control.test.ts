@@ -53,6 +53,37 @@ async function flood({ enter }: ReturnType<typeof flowControl>, user: UserInfo, 
   return { passages, waiting: waiting - refused, refused };
 }
 
+test('what is remembered of a user is forgotten when the schemas change, and is of one namespace', async () => {
+  const { control, enter } = flowControl();
+  const user = named('alice');
+  const uidOf = async (digest: Digest): Promise<string> => {
+    const passage = await enter(user, digest);
+    passage.leave();
+    return passage.schemaUid;
+  };
+  const before = await uidOf(LIST);
+  assert.equal(await uidOf(LIST), before);
+  const own: FlowSchema = {
+    metadata: { name: 'own', uid: 'own' },
+    spec: {
+      priorityLevelConfiguration: { name: 'workload-low' },
+      matchingPrecedence: 1,
+      rules: [
+        {
+          subjects: [{ kind: 'User', user: { name: 'alice' } }],
+          resourceRules: [{ verbs: ['list'], apiGroups: [''], resources: ['pods'], namespaces: ['default'] }],
+        },
+      ],
+    },
+  };
+  control.configure([own, ...SUGGESTED_SCHEMAS], SUGGESTED_LEVELS);
+  assert.equal(await uidOf(LIST), 'own');
+  assert.equal(await uidOf(request('list', '', 'pods', 'elsewhere')), before);
+  assert.equal(await uidOf(request('get', '', 'pods')), before);
+  control.configure(SUGGESTED_SCHEMAS, SUGGESTED_LEVELS);
+  assert.equal(await uidOf(LIST), before);
+});
+
 test('requests fall under upstream’s schemas', () => {
   const schemas = inOrder([...MANDATORY_SCHEMAS, ...SUGGESTED_SCHEMAS]);
   const of = (user: UserInfo, digest: Digest): string | undefined =>

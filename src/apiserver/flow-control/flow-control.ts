@@ -16,6 +16,8 @@ import { flowHash } from './shuffle-shard.ts';
 /** A request that has waited for so long is turned away; upstream: a quarter of a request's time. */
 export const QUEUE_WAIT_MS = 15_000;
 const RETRY_AFTER_SECONDS = 1;
+/** Of one user: the flows of so many kinds of requests are remembered. */
+const MAX_FOUND = 200;
 
 /** A request that was let in. */
 export interface Passage {
@@ -63,6 +65,8 @@ export class FlowControl {
   /** Of levels that are not exempt, in order of their names. */
   #accounts: Account[] = [];
   #flows: Flow[] = [];
+  /** What was found of each user's requests since the flows changed. */
+  #found = new WeakMap<UserInfo, Map<string, Flow>>();
   #waiting = 0;
 
   /** `totalSeats`: of all levels together. The mandatory objects are in force at once. */
@@ -93,6 +97,7 @@ export class FlowControl {
     for (const level of before.values()) if (!levels.has(level.name)) this.#setQueues(level, undefined);
     apportion(this.#totalSeats, seats);
     this.#levels = levels;
+    this.#found = new WeakMap();
     this.#accounts = [...seats.keys()];
     this.#flows = inOrder(withMandatory(schemas, MANDATORY_SCHEMAS)).flatMap((schema) => {
       const level = levels.get(schema.spec.priorityLevelConfiguration.name);
@@ -122,6 +127,19 @@ export class FlowControl {
   }
 
   #classify(digest: Digest, user: UserInfo): Flow {
+    if (!digest.isResource) return this.#search(digest, user);
+    const { verb, group, resource, subresource, namespace } = digest;
+    const key = `${verb} ${group}/${resource}/${subresource} ${namespace}`;
+    const known = this.#found.get(user);
+    const before = known?.get(key);
+    if (before) return before;
+    const flow = this.#search(digest, user);
+    if (!known || known.size >= MAX_FOUND) this.#found.set(user, new Map([[key, flow]]));
+    else known.set(key, flow);
+    return flow;
+  }
+
+  #search(digest: Digest, user: UserInfo): Flow {
     for (const flow of this.#flows) if (matches(flow.schema, user, digest)) return flow;
     // Who is in no group at all is nobody's user; the last schema is the catch-all.
     return this.#flows.at(-1)!;

@@ -23,6 +23,26 @@ test('all that wait are flushed together, within the pace, and once', async () =
   assert.equal(flushed.join(), 'first,second,third');
 });
 
+test('the more clients wait at once the longer they do, up to a limit, and no longer than that lasts', async () => {
+  const clock = new FakeClock(0);
+  const pace = new WatchPace(clock, 10);
+  const round = async (clients: number): Promise<number> => {
+    let flushed = 0;
+    for (let i = 0; i < clients; i++) pace.wait(() => flushed++);
+    let ms = 0;
+    for (; flushed === 0; ms++) await clock.advance(1);
+    assert.equal(flushed, clients);
+    return ms;
+  };
+  assert.deepEqual([await round(200), await round(200)], [10, 16]);
+  assert.deepEqual([await round(5000), await round(5000)], [16, 30]);
+  assert.deepEqual([await round(1), await round(1)], [30, 10]);
+  const none = new WatchPace(clock, 0);
+  for (let i = 0; i < 500; i++) none.wait(() => undefined);
+  await clock.advance(1);
+  assert.equal(none.ms, 0);
+});
+
 const resource = new Tables().resource('', 'v1', 'configmaps')!;
 
 function change(n: number): WatchDelivery {

@@ -1,3 +1,4 @@
+import type { ObjectMeta } from '../../api/generated/types.ts';
 import { stringifyJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import type { Revision } from '../../store/contract.ts';
@@ -19,6 +20,10 @@ export class AnswerObject implements CachedObject {
     this.namespace = object.metadata?.namespace;
     this.name = object.metadata?.name ?? '';
     this.revision = of.revision ?? 0;
+  }
+
+  get metadata(): ObjectMeta {
+    return this.object.metadata;
   }
 
   get bytes(): Buffer {
