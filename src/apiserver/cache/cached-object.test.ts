@@ -38,7 +38,7 @@ test('the metadata alone is read without the rest, whatever its texts look like'
 
 test('metadata is given without parsing the object, and without managedFields', () => {
   const stored = POD.replace('"labels"', '"managedFields":[{"manager":"m"}],"labels"');
-  const one = object(stored);
+  const one = new PlacedObject({ key: '/registry/pods/ns/a', value: Buffer.from(stored), revision: 42 }, 'ns');
   const expected = { resourceVersion: '42', name: 'a', namespace: 'ns', labels: { x: 'y' } };
   assert.deepEqual(one.metadata, expected);
   assert.equal(one.parsed, false);
