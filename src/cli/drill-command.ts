@@ -57,7 +57,8 @@ const VERBS: Readonly<Record<string, Verb>> = {
   },
   heal: async (host, layout, _, signal) => {
     const { env, program } = host;
-    const undone = await healLeftovers(layout, realGround({ layout, env, program }), signal);
+    const ground = realGround({ layout, env, program });
+    const undone = await healLeftovers({ layout, ground, clock: env.clock }, signal);
     host.out(undone.length === 0 ? 'There is nothing to undo.\n' : `Undone: ${undone.join(', ')}\n`);
     return 0;
   },
@@ -73,11 +74,12 @@ const VERBS: Readonly<Record<string, Verb>> = {
     await runController({ layout, env, program, processId: process.pid, say }, signal);
     return 0;
   },
-  watchdog: async (host, layout, { words: [, pid, began] }, signal) => {
+  watchdog: async (host, layout, { words: [, pid, began = '', session = ''] }, signal) => {
     const { env, program } = host;
     const say = (text: string): void => host.err(`${text}\n`);
-    const drill = { pid: Number(pid), began: began ?? '' };
-    await watch({ layout, ground: realGround({ layout, env, program }), clock: env.clock, drill, say }, signal);
+    const drill = { pid: Number(pid), began };
+    const ground = realGround({ layout, env, program });
+    await watch({ layout, ground, clock: env.clock, drill, session, say }, signal);
     return 0;
   },
   relay: async (host, _, invocation, signal) => {

@@ -1,13 +1,15 @@
 // Faults as data: who is hit, what is done and what undoes it; journal and watchdog, on a ground that only remembers.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Layout, layoutOf } from '../../cluster/layout.ts';
+import { sleep } from '../../lib/clock.ts';
 import { FakeClock } from '../../lib/fake-clock.ts';
 import { parseObjective } from '../run/objective.ts';
+import { healLeftovers } from '../run/session.ts';
 import { identify, Journal, journalFile, undo, undoAll } from '../watchdog/journal.ts';
 import { watch } from '../watchdog/watchdog.ts';
 import { lengthMs } from './drill.ts';
@@ -31,6 +33,9 @@ const SITUATION: Situation = {
   controllers: 'cp-1',
   scheduler: 'cp-3',
 };
+
+/** No process of this number began then. */
+const DEAD = { pid: process.pid, began: 'another process' };
 
 class Remembering implements Ground {
   readonly done: string[] = [];
@@ -111,7 +116,7 @@ test('undoing tries each again and goes on to the others', async () => {
 
 test('the journal has what is to be undone before a fault begins, the newest first, and nothing afterwards', async () => {
   const owner = (await identify(process.pid))!;
-  const journal = await Journal.open(layout, owner);
+  const journal = await Journal.open(layout, owner, 's');
   const strike = await journal.add('one', [{ op: 'heal' }]);
   await journal.add('two', [{ op: 'cable', host: 'cp-1', plugged: true }]);
   await journal.add('three', [{ op: 'power', host: 'cp-3', on: true }]);
@@ -124,7 +129,7 @@ test('the journal has what is to be undone before a fault begins, the newest fir
 });
 
 test('what cannot be undone stays written down', async () => {
-  const journal = await Journal.open(layout, (await identify(process.pid))!);
+  const journal = await Journal.open(layout, (await identify(process.pid))!, 's');
   await journal.add('one', [{ op: 'heal' }]);
   await assert.rejects(undoAll(layout, new Remembering(() => true), NEVER), /heal fails/);
   await journal.close();
@@ -132,53 +137,102 @@ test('what cannot be undone stays written down', async () => {
   assert.deepEqual(await undoAll(layout, new Remembering(), NEVER), ['one']);
 });
 
-test('two drills do not run on one cluster at the same time', async () => {
-  const journal = await Journal.open(layout, (await identify(process.pid))!);
-  await assert.rejects(Journal.open(layout, { pid: 1, began: 'x' }), /another drill runs on this cluster/);
-  await journal.close();
+test('of two drills that begin at the same time on one cluster one runs, and the other is refused', async () => {
+  const owner = (await identify(process.pid))!;
+  const opened = await Promise.allSettled(['a', 'b', 'c'].map((session) => Journal.open(layout, owner, session)));
+  const [journal, ...more] = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  assert.equal(more.length, 0);
+  const refused = opened.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []));
+  const why = `Error: another drill runs on this cluster (process ${process.pid})`;
+  assert.deepEqual(refused, [why, why]);
+  await assert.rejects(healLeftovers({ layout, ground: new Remembering(), clock: new FakeClock() }, NEVER), {
+    message: `a drill runs on this cluster (process ${process.pid})`,
+  });
+  await journal!.close();
+  assert.deepEqual(await readdir(dirname(journalFile(layout))), []);
+});
+
+test('whoever comes after a dead drill waits until its watchdog has undone everything', async () => {
+  const journal = await Journal.open(layout, DEAD, 's');
+  await journal.add('fault', [{ op: 'heal' }]);
+  await journal.watchedBy((await identify(process.pid))!);
+  const clock = new FakeClock();
+  const ground = new Remembering();
+  const healing = healLeftovers({ layout, ground, clock }, NEVER);
+  const removed = sleep(clock, 1_000, NEVER).then(() => rm(journalFile(layout)));
+  assert.deepEqual(await over(healing, clock), []);
+  await removed;
+  assert.deepEqual(ground.done, []);
+});
+
+test('without a watchdog it undoes by itself', async () => {
+  const journal = await Journal.open(layout, DEAD, 's');
+  await journal.add('fault', [{ op: 'heal' }]);
+  await journal.watchedBy(DEAD);
+  const ground = new Remembering();
+  assert.deepEqual(await healLeftovers({ layout, ground, clock: new FakeClock() }, NEVER), ['fault']);
+  assert.deepEqual(ground.done, ['heal']);
 });
 
 test('the watchdog undoes twice what a dead drill has left, and leaves the journal of another alone', async () => {
-  const dead = { pid: process.pid, began: 'another process' };
-  const journal = await Journal.open(layout, dead);
+  const journal = await Journal.open(layout, DEAD, 's');
   await journal.add('fault', [{ op: 'cable', host: 'cp-1', plugged: true }]);
   const clock = new FakeClock();
   const ground = new Remembering();
   const said: string[] = [];
-  const watching = watch({ layout, ground, clock, drill: dead, say: (text) => said.push(text) }, NEVER);
-  let over = false;
-  void watching.then(() => {
-    over = true;
-  });
-  while (!over) {
-    await new Promise((resolve) => setImmediate(resolve));
-    await clock.advance(100);
-  }
+  const of = { layout, clock, drill: DEAD, session: 's' };
+  await over(watch({ ...of, ground, say: (text) => said.push(text) }, NEVER), clock);
   assert.deepEqual(ground.done, ['cable cp-1', 'cable cp-1']);
   assert.match(said.join('\n'), /has died; undoing: fault/);
   assert.equal(existsSync(journalFile(layout)), false);
 
-  const other = await Journal.open(layout, { pid: process.pid, began: 'yet another' });
+  const other = await Journal.open(layout, DEAD, 'another');
   const strike = await other.add('fault', [{ op: 'heal' }]);
   const idle = new Remembering();
-  await watch({ layout, ground: idle, clock, drill: dead, say: () => undefined }, NEVER);
+  await watch({ ...of, ground: idle, say: () => undefined }, NEVER);
   assert.deepEqual(idle.done, []);
   await strike();
   await other.close();
   assert.equal(existsSync(journalFile(layout)), false);
 });
 
-test('a process that runs is not undone under', async () => {
+test('the watchdog of a process that lives on undoes nothing while its drill runs, and ends with it', async () => {
   const alive = (await identify(process.pid))!;
-  const stop = new AbortController();
+  const journal = await Journal.open(layout, alive, 's');
+  const strike = await journal.add('fault', [{ op: 'heal' }]);
   const clock = new FakeClock();
   const ground = new Remembering();
-  const watching = watch({ layout, ground, clock, drill: alive, say: () => undefined }, stop.signal);
-  for (let i = 0; i < 5; i++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    await clock.advance(300);
-  }
-  stop.abort(new Error('enough'));
-  await assert.rejects(watching, /enough/);
+  const watching = watch({ layout, ground, clock, drill: alive, session: 's', say: () => undefined }, NEVER);
+  const ended = sleep(clock, 2_000, NEVER).then(async () => {
+    await strike();
+    await journal.close();
+  });
+  await over(watching, clock);
+  await ended;
   assert.deepEqual(ground.done, []);
 });
+
+test('what a drill could not undo before it ended, its watchdog undoes', async () => {
+  const alive = (await identify(process.pid))!;
+  const journal = await Journal.open(layout, alive, 's');
+  await journal.add('fault', [{ op: 'heal' }]);
+  await journal.close();
+  const ground = new Remembering();
+  const clock = new FakeClock();
+  await over(watch({ layout, ground, clock, drill: alive, session: 's', say: () => undefined }, NEVER), clock);
+  assert.deepEqual(ground.done, ['heal', 'heal']);
+  assert.equal(existsSync(journalFile(layout)), false);
+});
+
+/** Lets time pass until it is done. */
+async function over<T>(work: Promise<T>, clock: FakeClock): Promise<T> {
+  let isOver = false;
+  void work.finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(100);
+  }
+  return work;
+}

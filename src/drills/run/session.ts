@@ -3,11 +3,12 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Layout } from '../../cluster/layout.ts';
 import { writeFileAtomically } from '../../cluster/settings.ts';
+import { type Clock, sleep } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import type { Drill } from '../faults/drill.ts';
 import { type Ground, RealGround } from '../faults/ground.ts';
 import type { Connection } from '../probes/connection.ts';
-import { identify, isAlive, Journal, journalFile, readJournal, undoAll } from '../watchdog/journal.ts';
+import { identify, isAlive, isHeld, Journal, journalFile, readJournal, undoAll } from '../watchdog/journal.ts';
 import { startWatchdog } from '../watchdog/watchdog.ts';
 import { cordon, drain } from './drain.ts';
 import { parseObjective } from './objective.ts';
@@ -39,12 +40,13 @@ export async function runSession(
   const stage = await Stage.open({ layout, env });
   const ground = realGround(options);
   const owner = (await identify(options.processId))!;
-  const healed = await healLeftovers(layout, ground, signal);
+  const healed = await healLeftovers({ layout, ground, clock: env.clock }, signal);
   if (healed.length > 0) say(`undone, of a drill that has died: ${healed.join(', ')}`);
-  const journal = await Journal.open(layout, owner);
-  await startWatchdog(options.program, layout, owner);
+  const session = String(env.clock.now());
+  const journal = await Journal.open(layout, owner, session);
   const results: DrillResult[] = [];
   try {
+    await journal.watchedBy(await startWatchdog(options.program, layout, { drill: owner, session }));
     say('preparing the workload');
     await stage.prepare(signal);
     for (const drill of drills) {
@@ -65,13 +67,27 @@ export async function runSession(
   return results;
 }
 
-/** Undoes what a drill that died, and its watchdog with it, left behind. Not while a drill runs. */
-export async function healLeftovers(layout: Layout, ground: Ground, signal: AbortSignal): Promise<readonly string[]> {
-  const text = await readJournal(journalFile(layout));
-  if (text && (await isAlive(text.owner))) {
-    throw new Error(`a drill runs on this cluster (process ${text.owner.pid})`);
+/** How long a watchdog may take to undo: a host takes some seconds to start. */
+const WATCHDOG_WITHIN_MS = 60_000;
+const LOOK_MS = 100;
+
+/** Undoes what a drill that died, and its watchdog with it, left behind. Throws while a drill runs. */
+export async function healLeftovers(
+  { layout, ground, clock }: { readonly layout: Layout; readonly ground: Ground; readonly clock: Clock },
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const overMs = clock.monotonic() + WATCHDOG_WITHIN_MS;
+  for (;;) {
+    const text = await readJournal(journalFile(layout));
+    if (!text) return [];
+    if (await isHeld(text)) throw new Error(`a drill runs on this cluster (process ${text.owner.pid})`);
+    // Two that undo at the same time could undo what the next drill does.
+    if (!text.watchdog || !(await isAlive(text.watchdog))) return undoAll(layout, ground, signal);
+    if (clock.monotonic() > overMs) {
+      throw new Error(`the watchdog (process ${text.watchdog.pid}) still undoes what a drill has left`);
+    }
+    await sleep(clock, LOOK_MS, signal);
   }
-  return undoAll(layout, ground, signal);
 }
 
 export function realGround(options: Pick<SessionOptions, 'layout' | 'env' | 'program'>): RealGround {

@@ -1,6 +1,6 @@
 // What is to be undone, in a file: written before each fault, so that whoever finds it can heal the cluster, whatever became of
 // the drill.
-import { readFile, rm } from 'node:fs/promises';
+import { link, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Layout } from '../../cluster/layout.ts';
 import { writeFileAtomically } from '../../cluster/settings.ts';
@@ -18,9 +18,15 @@ interface Entry {
   readonly undoes: readonly Operation[];
 }
 
-interface JournalText {
-  /** The drill that runs. */
+export interface JournalText {
+  /** The process whose drills these are. */
   readonly owner: ProcessIdentity;
+  /** Tells the sessions of one process apart. */
+  readonly session: string;
+  /** Undoes what is written here when the owner has died. */
+  readonly watchdog?: ProcessIdentity;
+  /** The owner is done, and could not undo this. */
+  readonly ended?: true;
   readonly entries: readonly Entry[];
 }
 
@@ -33,26 +39,40 @@ export function journalFile(layout: Layout): string {
 
 export class Journal {
   readonly #file: string;
-  readonly #owner: ProcessIdentity;
+  readonly #head: Pick<JournalText, 'owner' | 'session'>;
   readonly #entries = new Map<number, Entry>();
+  #more: Pick<JournalText, 'watchdog' | 'ended'> = {};
   #next = 0;
   #writing: Promise<void> = Promise.resolve();
 
-  private constructor(file: string, owner: ProcessIdentity) {
+  private constructor(file: string, head: Pick<JournalText, 'owner' | 'session'>) {
     this.#file = file;
-    this.#owner = owner;
+    this.#head = head;
   }
 
-  /** Throws when another drill runs on the cluster. What a dead one left must have been undone. */
-  static async open(layout: Layout, owner: ProcessIdentity): Promise<Journal> {
+  /** The file is the lock: of several that open it at the same time one does, the others throw. What a dead drill left must be undone. */
+  static async open(layout: Layout, owner: ProcessIdentity, session: string): Promise<Journal> {
     const file = journalFile(layout);
-    const before = await readJournal(file);
-    if (before && (await isAlive(before.owner)) && before.owner.pid !== owner.pid) {
-      throw new Error(`another drill runs on this cluster (process ${before.owner.pid})`);
+    const journal = new Journal(file, { owner, session });
+    const own = `${file}.${owner.pid}.${session}`;
+    await writeFileAtomically(own, journal.#text());
+    try {
+      // With its content, or not at all: whoever finds the file can read whose it is.
+      await link(own, file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      const before = await readJournal(file);
+      throw new Error(`another drill runs on this cluster${before ? ` (process ${before.owner.pid})` : ''}`);
+    } finally {
+      await rm(own, { force: true });
     }
-    const journal = new Journal(file, owner);
-    await journal.#write();
     return journal;
+  }
+
+  /** Who undoes, should the owner die. Nobody else does while that process lives. */
+  async watchedBy(watchdog: ProcessIdentity): Promise<void> {
+    this.#more = { watchdog };
+    await this.#write();
   }
 
   /** Resolves when it is written; only then the fault may begin. Returns how to strike it out. */
@@ -69,18 +89,26 @@ export class Journal {
   /** The drills are over. What could not be undone stays written down, for the watchdog and for `drill heal`. */
   async close(): Promise<void> {
     await this.#writing.catch(() => undefined);
-    if (this.#entries.size > 0) return;
-    await rm(this.#file, { force: true });
+    if (this.#entries.size === 0) return rm(this.#file, { force: true });
+    this.#more = { ...this.#more, ended: true };
+    await this.#write();
   }
 
   #write(): Promise<void> {
-    const write = (): Promise<void> => {
-      const text: JournalText = { owner: this.#owner, entries: [...this.#entries.values()] };
-      return writeFileAtomically(this.#file, `${JSON.stringify(text, null, 2)}\n`);
-    };
+    const write = (): Promise<void> => writeFileAtomically(this.#file, this.#text());
     this.#writing = this.#writing.then(write, write);
     return this.#writing;
   }
+
+  #text(): string {
+    const text: JournalText = { ...this.#head, ...this.#more, entries: [...this.#entries.values()] };
+    return `${JSON.stringify(text, null, 2)}\n`;
+  }
+}
+
+/** Its drill goes on: nobody else may undo, or begin. */
+export async function isHeld({ owner, ended }: JournalText): Promise<boolean> {
+  return !ended && (await isAlive(owner));
 }
 
 /** Undoes what is in the file, the newest first, and removes it. Throws after all was tried, if something could not be undone. */

@@ -6,18 +6,22 @@ import { join } from 'node:path';
 import type { Layout } from '../../cluster/layout.ts';
 import { type Clock, sleep } from '../../lib/clock.ts';
 import type { Ground } from '../faults/ground.ts';
-import { isAlive, journalFile, type ProcessIdentity, readJournal, undo } from './journal.ts';
+import { identify, isHeld, type JournalText, journalFile, type ProcessIdentity, readJournal, undo } from './journal.ts';
 
 const LOOK_MS = 200;
 /** What a dying drill had begun may still take effect: everything is undone once more after this. */
 const AGAIN_AFTER_MS = 500;
 
-/** Starts it, apart from this process and its terminal. */
-export async function startWatchdog(program: readonly string[], layout: Layout, drill: ProcessIdentity): Promise<void> {
+/** Starts it, apart from this process and its terminal, for one session of drills of a process. */
+export async function startWatchdog(
+  program: readonly string[],
+  layout: Layout,
+  { drill, session }: Pick<Watched, 'drill' | 'session'>,
+): Promise<ProcessIdentity> {
   await mkdir(layout.logs, { recursive: true });
   const log = openSync(join(layout.logs, 'drill-watchdog.log'), 'a');
   const place = ['--name', layout.name, '--data-dir', join(layout.root, '..')];
-  const [file, ...args] = [...program, 'drill', 'watchdog', String(drill.pid), drill.began, ...place];
+  const [file, ...args] = [...program, 'drill', 'watchdog', String(drill.pid), drill.began, session, ...place];
   const child = spawn(file!, args, { detached: true, stdio: ['ignore', log, log], cwd: '/' });
   closeSync(log);
   await new Promise<void>((resolve, reject) => {
@@ -25,6 +29,9 @@ export async function startWatchdog(program: readonly string[], layout: Layout, 
     child.once('error', reject);
   });
   child.unref();
+  const watchdog = await identify(child.pid!);
+  if (!watchdog) throw new Error(`the watchdog does not run; see ${join(layout.logs, 'drill-watchdog.log')}`);
+  return watchdog;
 }
 
 export interface Watched {
@@ -32,30 +39,35 @@ export interface Watched {
   readonly ground: Ground;
   readonly clock: Clock;
   readonly drill: ProcessIdentity;
+  readonly session: string;
   readonly say: (text: string) => void;
 }
 
-/** Waits until the drill has ended. Nothing to undo then: it ended well. */
-export async function watch({ layout, ground, clock, drill, say }: Watched, signal: AbortSignal): Promise<void> {
-  while (await isAlive(drill)) await sleep(clock, LOOK_MS, signal);
-  const file = journalFile(layout);
-  const text = await readJournal(file);
-  if (!text || text.owner.pid !== drill.pid || text.owner.began !== drill.began) return;
+/** Waits until the session has ended. Its journal is gone then, or it died. */
+export async function watch(watched: Watched, signal: AbortSignal): Promise<void> {
+  const { ground, clock, drill, say } = watched;
+  let text = await ownJournal(watched);
+  while (text && (await isHeld(text))) {
+    await sleep(clock, LOOK_MS, signal);
+    text = await ownJournal(watched);
+  }
+  if (!text) return;
   const undoes = text.entries.toReversed().flatMap((entry) => entry.undoes);
-  say(
-    `the drill (process ${drill.pid}) has died; undoing: ${text.entries.map(({ fault }) => fault).join(', ') || 'nothing'}`,
-  );
+  const left = text.entries.map(({ fault }) => fault).join(', ') || 'nothing';
+  say(`the drill (process ${drill.pid}) has ${text.ended ? 'ended' : 'died'}; undoing: ${left}`);
   for (let round = 0; round < 2; round++) {
     const failures = await undo(undoes, ground, signal);
     for (const failure of failures) say(`cannot undo: ${String(failure)}`);
     if (round === 0) await sleep(clock, AGAIN_AFTER_MS, signal);
-    else if (failures.length === 0) await removeIfSame(layout, drill);
+    else if (failures.length === 0 && (await ownJournal(watched))) await rm(journalFile(watched.layout));
   }
   say('undone');
 }
 
-/** The next drill may have begun already. */
-async function removeIfSame(layout: Layout, drill: ProcessIdentity): Promise<void> {
-  const now = await readJournal(journalFile(layout));
-  if (now?.owner.pid === drill.pid && now.owner.began === drill.began) await rm(journalFile(layout), { force: true });
+/** Undefined: there is none, or it is of another session. */
+async function ownJournal({ layout, drill, session }: Watched): Promise<JournalText | undefined> {
+  const text = await readJournal(journalFile(layout));
+  return text?.session === session && text.owner.pid === drill.pid && text.owner.began === drill.began
+    ? text
+    : undefined;
 }
