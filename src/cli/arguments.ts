@@ -51,6 +51,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       'control-planes': { type: 'string', help: 'with --ha: this many control planes (default: 3)' },
       workers: { type: 'string', help: 'with --ha: this many workers (default: 3)' },
       'no-keepalived': { type: 'boolean', help: 'with --ha: no shared address; agents balance over all servers' },
+      'no-drills': { type: 'boolean', help: 'with --ha: no Drill and DrillSchedule, and no controller of them' },
       network: { type: 'string', help: "with --ha: the hosts' range of addresses, a /24 (default: a free one)" },
       ...PROFILE,
     },
@@ -107,7 +108,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     },
   },
   drill: {
-    usage: 'drill list|run NAME...|report|heal|install|controller',
+    usage: 'drill list|run NAME...|report|heal',
     help: 'break a cluster of up --ha on purpose, and show what clients saw of it',
     options: {
       ...NAME,

@@ -22,7 +22,7 @@ import {
   stringFlag,
   UsageError,
 } from './arguments.ts';
-import { haStatusText } from './ha-status-text.ts';
+import { haStatusText, stateText } from './ha-status-text.ts';
 import { hostCommand, serverCommand } from './host-command.ts';
 
 /** Exit codes: 0 done, 1 failed, 64 bad usage, 65 damaged data (sysexits EX_USAGE, EX_DATAERR). */
@@ -82,10 +82,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
         simulatedNodes: numberFlag(invocation, 'simulated', 0, 5000),
         profile: profileFlag(invocation),
         ha: haFlags(invocation),
+        drills: invocation.flags.get('no-drills') === true ? false : undefined,
       },
       json,
       signal,
     );
+    if (result.status.ha) await (await import('./drill-command.ts')).defineDrills(host, layout, signal);
     print(host, invocation, result, readyText(result.status, result.kubeconfig, result.context));
     return 0;
   },
@@ -229,12 +231,15 @@ function haFlags(invocation: Invocation): UpRequest['ha'] {
     keepalived: invocation.flags.get('no-keepalived') === true ? false : undefined,
     network,
   };
+  const noDrills = invocation.flags.get('no-drills') === true;
   if (network !== undefined && !/^(\d{1,3}\.){3}0\/24$/.test(network)) {
     throw new UsageError(`--network must be a range like 172.30.0.0/24, not "${network}"`);
   }
   if (invocation.flags.get('ha') === true) return request;
-  const given = Object.values(request).some((value) => value !== undefined);
-  if (given) throw new UsageError('--control-planes, --workers, --no-keepalived and --network go with --ha');
+  const given = noDrills || Object.values(request).some((value) => value !== undefined);
+  if (given) {
+    throw new UsageError('--control-planes, --workers, --no-keepalived, --no-drills and --network go with --ha');
+  }
   return undefined;
 }
 
@@ -259,10 +264,7 @@ function statusText(status: ClusterStatus): string {
   if (!status.exists) return status.problems.join('\n');
   if (status.ha) return haStatusText(status, status.ha);
   const lines = [`cluster   ${status.name}  ${status.ready ? 'ready' : 'NOT READY'}  ${status.server ?? ''}`];
-  for (const { component, process, supervisor } of status.components) {
-    const state = process === undefined ? (supervisor === undefined ? 'not running' : 'restarting') : `pid ${process}`;
-    lines.push(`${component.padEnd(9)} ${state}`);
-  }
+  for (const one of status.components) lines.push(`${one.component.padEnd(9)} ${stateText(one)}`);
   for (const node of status.nodes)
     lines.push(`node      ${node.name}  ${node.ready ? 'ready' : `not ready: ${node.reason}`}`);
   if (status.pods !== undefined) lines.push(`pods      ${status.pods}`);

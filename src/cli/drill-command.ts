@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import type { Host } from '../cluster/host.ts';
 import type { Layout } from '../cluster/layout.ts';
 import { readSettings } from '../cluster/settings.ts';
+import { supervised } from '../cluster/supervise.ts';
 import type { Drill } from '../drills/faults/drill.ts';
 import { impossible } from '../drills/faults/possible.ts';
 import { randomMix } from '../drills/faults/random-mix.ts';
@@ -62,13 +63,12 @@ const VERBS: Readonly<Record<string, Verb>> = {
     host.out(undone.length === 0 ? 'There is nothing to undo.\n' : `Undone: ${undone.join(', ')}\n`);
     return 0;
   },
-  install: async (host, layout, _, signal) => {
-    const { env, program } = host;
-    const options = { layout, env, program, processId: process.pid, say: () => undefined };
-    host.out(`${(await installDefinitions(options, signal)).join('\n')}\n`);
-    return 0;
-  },
+  // What `up --ha` starts, as the next two are started by drills.
   controller: async (host, layout, _, signal) => {
+    const { process: running } = await supervised(layout, 'drill-controller');
+    if (running !== undefined && running !== process.pid) {
+      throw new Error(`the controller of drills runs already (process ${running})`);
+    }
     const { env, program } = host;
     const say = (text: string): void => host.err(`${text}\n`);
     await runController({ layout, env, program, processId: process.pid, say }, signal);
@@ -104,8 +104,14 @@ export async function drillCommand(
   signal: AbortSignal,
 ): Promise<number> {
   const verb = VERBS[invocation.words[0] ?? 'list'];
-  if (!verb) throw new UsageError('usage: tsukube drill list|run|report|heal|install|controller');
+  if (!verb) throw new UsageError('usage: tsukube drill list|run|report|heal');
   return verb(host, layout, invocation, signal);
+}
+
+/** So that whoever applies a Drill right after `up` need not wait for the controller. */
+export async function defineDrills(host: Host, layout: Layout, signal: AbortSignal): Promise<void> {
+  const settings = await readSettings(layout.settings);
+  if (settings?.topology && settings.drills !== false) await installDefinitions({ layout, env: host.env }, signal);
 }
 
 async function runDrills(host: Host, layout: Layout, invocation: Invocation, signal: AbortSignal): Promise<number> {

@@ -2,6 +2,7 @@
 import type { HostFacts } from '../cluster/ha/judge.ts';
 import type { HaStatus } from '../cluster/ha/status.ts';
 import type { ClusterStatus } from '../cluster/status.ts';
+import type { Supervised } from '../cluster/supervise.ts';
 import { columns } from './host-command.ts';
 
 export function haStatusText(status: ClusterStatus, ha: HaStatus): string {
@@ -13,6 +14,7 @@ export function haStatusText(status: ClusterStatus, ha: HaStatus): string {
     lines.push(`leader    ${name}: ${holder || 'nobody'}${isCurrent ? '' : ' (expired)'}`);
   }
   if (ha.pods !== undefined) lines.push(`pods      ${ha.pods}`);
+  for (const one of status.components) lines.push(`beside    ${one.component}: ${stateText(one)}`);
   lines.push('', hostTable(ha));
   const remarks = [
     ...status.problems.map((text) => `problem   ${text}`),
@@ -20,6 +22,11 @@ export function haStatusText(status: ClusterStatus, ha: HaStatus): string {
   ];
   if (remarks.length > 0) lines.push('', ...remarks);
   return lines.join('\n');
+}
+
+export function stateText({ process, supervisor }: Supervised): string {
+  if (process !== undefined) return `pid ${process}`;
+  return supervisor === undefined ? 'not running' : 'restarting';
 }
 
 function toleranceLine({ tolerates, isAvailable }: HaStatus): string {

@@ -13,6 +13,7 @@ import type { Layout } from './layout.ts';
 import { cgroupRoot, containerdOptions, networkNames } from './node-options.ts';
 import { readSettings, type Settings } from './settings.ts';
 import { stopSupervised } from './supervise.ts';
+import { componentsOf } from './up.ts';
 
 export interface DownResult {
   readonly name: string;
@@ -33,6 +34,10 @@ export async function down(
   const settings = await readSettings(layout.settings);
   if (!settings && !(await exists(layout.root))) return { name: layout.name, existed: false, keptData: false };
   if (settings?.topology) {
+    // A drill that runs is healed before its hosts go.
+    for (const { name } of componentsOf(settings)) {
+      await stopSupervised(layout, name, host.env.clock, STOP_GRACE_MS, signal);
+    }
     await stopHosts({ layout, env: host.env }, settings, settings.topology, progress, signal);
     await removeHostFiles(layout, options.keepData);
     return removeRest(host, layout, options.keepData);

@@ -27,6 +27,8 @@ export interface Settings {
   readonly apiServers?: readonly string[];
   /** On a control plane of such a cluster: the members of etcd, as URLs. */
   readonly etcdServers?: readonly string[];
+  /** Of a cluster with hosts: nothing serves Drill and DrillSchedule, and no controller runs them. Default: both. */
+  readonly drills?: boolean;
   /** This node runs a control plane: pods that do not tolerate it go elsewhere. */
   readonly controlPlane?: boolean;
 }

@@ -44,21 +44,18 @@ export async function clusterStatus(host: Host, layout: Layout, signal: AbortSig
       problems,
     };
   }
-  if (settings.topology) {
-    const ha = await haStatus({ layout, env: host.env }, settings.topology, signal);
-    const { problems, nodes = [], pods } = ha;
-    const server = apiServersOf(settings)[0]!;
-    const ready = problems.length === 0;
-    return { name: layout.name, exists: true, ready, server, components: [], nodes, pods, problems, ha };
-  }
   const components = await Promise.all(componentsOf(settings).map(({ name }) => supervised(layout, name)));
   const problems = components.filter((c) => c.process === undefined).map((c) => `${c.component} does not run`);
+  const known = { name: layout.name, exists: true, server: apiServersOf(settings)[0]!, components, problems };
+  if (settings.topology) {
+    const ha = await haStatus({ layout, env: host.env }, settings.topology, signal);
+    problems.push(...ha.problems);
+    return { ...known, ready: problems.length === 0, nodes: ha.nodes ?? [], pods: ha.pods, ha };
+  }
   const asked =
     problems.length === 0 ? await ask(host, layout, settings, signal) : { nodes: [], pods: undefined, problems: [] };
   problems.push(...asked.problems);
-  const server = apiServersOf(settings)[0]!;
-  const { nodes, pods } = asked;
-  return { name: layout.name, exists: true, ready: problems.length === 0, server, components, nodes, pods, problems };
+  return { ...known, ready: problems.length === 0, nodes: asked.nodes, pods: asked.pods };
 }
 
 interface Asked {

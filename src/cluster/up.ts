@@ -28,6 +28,8 @@ export interface UpRequest {
   readonly profile?: ProfileName | undefined;
   /** Several hosts. */
   readonly ha?: Pick<HaRequest, 'controlPlanes' | 'workers' | 'keepalived' | 'network'> | undefined;
+  /** With several hosts: the controller of Drills. */
+  readonly drills?: boolean | undefined;
 }
 
 export interface UpResult {
@@ -88,7 +90,10 @@ async function upHosts(
   if (host.platform !== 'linux' || !host.isRoot) throw new Error('several hosts on one machine need Linux and root');
   const wanted = { ...request.ha, profile: request.profile };
   const { before } = request;
-  const settings = before ? mergedHa(before, wanted) : await freshHaSettings(layout.name, wanted);
+  const settings = {
+    ...(before ? mergedHa(before, wanted) : await freshHaSettings(layout.name, wanted)),
+    ...(request.drills !== undefined && { drills: request.drills }),
+  };
   const topology = settings.topology!;
   const hosts = before ? await new Hosts({ layout, env: host.env }).hosts() : [];
   if (before && hosts.some((one) => one.isOn) && !isDeepEqual(before, settings)) {
@@ -102,6 +107,7 @@ async function upHosts(
     const plan = { layout, settings, topology, env: host.env, program: host.program };
     await startHosts(plan, progress, signal);
   }
+  await superviseMissing(host, layout, settings);
   const status = await progress.step('waiting until it is ready', () => untilReady(host, layout, signal));
   return finished(host, layout, status, alive);
 }
@@ -127,14 +133,22 @@ async function start(
   await mkdir(layout.pki, { recursive: true, mode: 0o700 });
   await progress.step('making keys and certificates', () => ensurePki(layout, settings, host.env));
   await writeFileAtomically(layout.settings, `${JSON.stringify(settings, null, 2)}\n`, 0o644);
-  for (const { name, args } of components) {
-    const place = ['--name', layout.name, '--data-dir', join(layout.root, '..')];
+  await superviseMissing(host, layout, settings);
+}
+
+async function superviseMissing(host: Host, layout: Layout, settings: Settings): Promise<void> {
+  const place = ['--name', layout.name, '--data-dir', join(layout.root, '..')];
+  for (const { name, args } of componentsOf(settings)) {
+    if ((await supervised(layout, name)).supervisor !== undefined) continue;
     await superviseInBackground(layout, name, [...host.program, ...args, ...place]);
   }
 }
 
-/** The processes of a cluster, and how each is started. */
+/** The processes of a cluster on the machine itself, and how each is started. Hosts guard their own. */
 export function componentsOf(settings: Settings): readonly { name: string; args: readonly string[] }[] {
+  if (settings.topology) {
+    return settings.drills === false ? [] : [{ name: 'drill-controller', args: ['drill', 'controller'] }];
+  }
   if (settings.simulatedNodes > 0) return [{ name: 'server', args: ['server'] }];
   if (!settings.split) return [{ name: 'server', args: ['server', '--agent'] }];
   return [
@@ -199,10 +213,8 @@ async function untilReady(host: Host, layout: Layout, signal: AbortSignal): Prom
     // Of several hosts, each guards its own processes.
     const dead = status.components.find((c) => c.supervisor === undefined);
     if (dead || clock.monotonic() > endMs) {
-      const log = join(
-        status.ha ? join(layout.root, 'hosts', 'cp-1', 'logs') : layout.logs,
-        `${dead?.component ?? 'server'}.log`,
-      );
+      const logs = status.ha && !dead ? join(layout.root, 'hosts', 'cp-1', 'logs') : layout.logs;
+      const log = join(logs, `${dead?.component ?? 'server'}.log`);
       const what = dead ? `${dead.component} does not start` : `not ready within ${READY_WITHIN_MS / 1000} s`;
       throw new Error(`${what}: ${status.problems.join('; ')}. ${log} ends with:\n${await tailOf(log)}`);
     }

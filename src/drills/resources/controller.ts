@@ -32,21 +32,22 @@ export interface ControllerOptions {
 const LOOK_MS = 1_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 
-async function connect({ layout, env }: ControllerOptions): Promise<HttpsClient> {
+type Place = Pick<ControllerOptions, 'layout' | 'env'>;
+
+async function connect({ layout, env }: Place): Promise<HttpsClient> {
   const access = await accessFrom(await readKubeconfig(layout.adminKubeconfig));
   return httpsClient({ access, tables: new Tables(), clock: env.clock, requestTimeoutMs: REQUEST_TIMEOUT_MS });
 }
 
 /** Applies the definitions and roles. Twice is harmless; an older definition is brought up to date. */
-export async function installDefinitions(options: ControllerOptions, signal: AbortSignal): Promise<readonly string[]> {
-  const client = await connect(options);
+export async function installDefinitions(place: Place, signal: AbortSignal): Promise<void> {
+  const client = await connect(place);
   try {
     for (const body of MANIFESTS) {
       const plural = body.kind === 'ClusterRole' ? 'clusterroles' : 'customresourcedefinitions';
       const path = `/apis/${body.apiVersion}/${plural}/${body.metadata.name}?fieldManager=tsukube-drill&force=true`;
       await client.request('PATCH', path, { body, contentType: 'application/apply-patch+yaml', signal });
     }
-    return MANIFESTS.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
   } finally {
     client.close();
   }
@@ -54,15 +55,22 @@ export async function installDefinitions(options: ControllerOptions, signal: Abo
 
 /** Until the signal aborts; the drill that runs then is aborted, and healed. */
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
-  await installDefinitions(options, signal);
   const client = await connect(options);
   const controller = new Controller(options, client);
+  let isDefined = false;
+  let said = '';
   try {
     while (!signal.aborted) {
-      await controller.reconcile(signal).catch((error: Error) => {
-        // The API may be what a drill has broken: it is asked again.
-        if (!signal.aborted) options.say(error.message);
-      });
+      try {
+        if (!isDefined) await installDefinitions(options, signal);
+        isDefined = true;
+        await controller.reconcile(signal);
+      } catch (error) {
+        // The API may not be there yet, or be what a drill has broken: it is asked again.
+        const { message } = error as Error;
+        if (!signal.aborted && message !== said) options.say(message);
+        said = message;
+      }
       await sleep(options.env.clock, LOOK_MS, signal).catch(() => undefined);
     }
   } finally {
