@@ -72,7 +72,8 @@ export function decideDelete(object: KubeObject, row: Resource, options: DeleteO
   return { kind: 'put', object: draft };
 }
 
-function checkPreconditions(object: KubeObject, row: Resource, { preconditions }: DeleteOptions): void {
+/** Throws Conflict. */
+export function checkPreconditions(object: KubeObject, row: Resource, { preconditions }: DeleteOptions): void {
   const { name, uid, resourceVersion } = object.metadata;
   if (preconditions?.uid !== undefined && preconditions.uid !== uid) {
     const why =

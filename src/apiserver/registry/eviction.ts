@@ -12,7 +12,7 @@ import { admit, reviewAdmission } from '../admission/admit.ts';
 import type { DeleteOptions, RequestContext, Target, WriteOptions } from '../contract.ts';
 import { type Change, change } from './change.ts';
 import { builtIn, type Core, cacheOf } from './context.ts';
-import { remove } from './delete.ts';
+import { checkPreconditions, remove } from './delete.ts';
 import { get } from './get.ts';
 import { success } from './plain-answers.ts';
 
@@ -48,7 +48,7 @@ export async function evictPod(
     try {
       // A pending pod might become ready meanwhile, and count: it is deleted only as it was seen.
       const exact = isTerminal(pod) || pod.metadata.deletionTimestamp ? wish : atRevision(wish, pod);
-      await remove(core, ctx, pods, exact);
+      await removeMarked(core, ctx, pods, exact);
       return success();
     } catch (error) {
       const final = wish.preconditions?.resourceVersion !== undefined || tries === MAX_EVICTION_TRIES;
@@ -98,12 +98,45 @@ async function evictWithBudget(
     else await spendDisruption(core, ctx, budget, pod, wish.dryRun === true);
   }
   try {
-    await remove(core, ctx, pods, exact);
+    await removeMarked(core, ctx, pods, exact);
   } catch (error) {
     const ours = exact !== wish && wish.preconditions?.resourceVersion === undefined;
     if (budget && ours && isReason(error, 'Conflict')) throw beingProcessed(budget.metadata.name);
     throw error;
   }
+}
+
+/** The pod says why it goes before it goes (KEP-3329): two writes, of which the second may find it changed. */
+async function removeMarked(core: Core, ctx: RequestContext, pods: Target, wish: DeleteOptions): Promise<void> {
+  if (wish.dryRun) return void (await remove(core, ctx, pods, wish));
+  const { resource: row, namespace, name = '' } = pods;
+  const mark = async ({ object }: { object: KubeObject }): Promise<Change> => {
+    checkPreconditions(object, row, wish);
+    return { kind: 'put', object: marked(object as Pod, core.env.clock.now()) };
+  };
+  const { object } = await change(core, ctx, { row, namespace, name }, mark, { dryRun: false });
+  const wasExact = wish.preconditions?.resourceVersion !== undefined;
+  const resourceVersion = object.object.metadata.resourceVersion!;
+  const exact = wasExact ? { ...wish, preconditions: { ...wish.preconditions, resourceVersion } } : wish;
+  await remove(core, ctx, pods, exact);
+}
+
+function marked(pod: Pod, nowMs: number): Draft<KubeObject> {
+  const { generation } = pod.metadata;
+  const condition = {
+    type: 'DisruptionTarget',
+    status: 'True',
+    reason: 'EvictionByEvictionAPI',
+    message: 'Eviction API: evicting',
+    ...(generation !== undefined && { observedGeneration: generation }),
+  };
+  const draft = cloneJson(pod) as Draft<Pod>;
+  const conditions = setCondition(pod.status?.conditions, condition as never, nowMs);
+  draft.status = {
+    ...draft.status,
+    conditions: cloneJson(conditions) as NonNullable<Draft<Pod>['status']>['conditions'],
+  };
+  return draft as Draft<KubeObject>;
 }
 
 /** Budgets whose selector is not empty and matches the pod. */

@@ -170,6 +170,29 @@ describe('eviction', () => {
     await evict('unready');
     await assert.rejects(registry.get('pods', 'unready', 'default'), refused('NotFound', /unready/));
   });
+
+  test('says in the pod why it goes; what was not wanted as it is stays as it was', async () => {
+    await registry.create('pods', {
+      ...pod('held'),
+      metadata: { namespace: 'default', name: 'held', finalizers: ['example.com/held'] },
+    });
+    const before = await registry.get('pods', 'held', 'default');
+    const wish = (preconditions: object): Promise<unknown> => {
+      const body = {
+        metadata: { name: 'held', namespace: 'default' },
+        deleteOptions: { preconditions },
+      } as unknown as KubeObject;
+      return registry.api.create(registry.ctx(), registry.target('pods/eviction', 'default', 'held'), body, {});
+    };
+    await assert.rejects(wish({ uid: 'other' }), refused('Conflict', /the UID in the precondition \(other\)/));
+    const unchanged = await registry.get('pods', 'held', 'default');
+    assert.equal(unchanged.metadata.resourceVersion, before.metadata.resourceVersion);
+    await wish({ uid: before.metadata.uid, resourceVersion: before.metadata.resourceVersion });
+    const { metadata, status } = (await registry.get('pods', 'held', 'default')) as Pod;
+    assert.ok(metadata.deletionTimestamp);
+    const { type, reason, message } = status!.conditions!.find((one) => one.type === 'DisruptionTarget')!;
+    assert.deepEqual([type, reason, message], ['DisruptionTarget', 'EvictionByEvictionAPI', 'Eviction API: evicting']);
+  });
 });
 
 describe('a token', () => {
