@@ -3,10 +3,11 @@
 import { podProcesses } from '../../cluster/ha/pod-processes.ts';
 import type { HaStatus } from '../../cluster/ha/status.ts';
 import { sleep } from '../../lib/clock.ts';
+import { Budgets } from '../checkers/budgets.ts';
 import type { Connection } from '../probes/connection.ts';
 import type { TimelineEvent } from './result.ts';
 import { type Stage, situationOf } from './stage.ts';
-import { MIN_AVAILABLE, NAMESPACE, type PodView, podView, SELECTOR } from './workload.ts';
+import { NAMESPACE, type PodView, podView, SELECTOR } from './workload.ts';
 
 const LOOK_MS = 400;
 const RESUME_AFTER_MS = 50;
@@ -23,10 +24,8 @@ export class Observer {
   readonly events: TimelineEvent[] = [];
   /** Two pods of one name that ran at the same time. */
   readonly doubles = new Set<string>();
-  /** Pods of the service that were told to go while too few others were ready. */
-  readonly overdrawn: string[] = [];
-  /** Pods of the service that were told to go. */
-  evicted = 0;
+  /** Of the evictions. */
+  readonly budgets: Budgets;
   /** Times that running processes were compared. */
   looks = 0;
   readonly #stage: Stage;
@@ -37,6 +36,7 @@ export class Observer {
   constructor(stage: Stage, originMs: number) {
     this.#stage = stage;
     this.#originMs = originMs;
+    this.budgets = new Budgets(stage.env.clock);
   }
 
   note(kind: TimelineEvent['kind'], what: string): void {
@@ -115,13 +115,13 @@ export class Observer {
   #sawPod(type: PodLine['type'], pod: PodView): void {
     const before = this.#pods.get(pod.uid);
     if (pod.app === ORDERED) this.#names.set(pod.uid, pod.name);
+    this.budgets.saw(type === 'DELETED', pod);
     if (type === 'DELETED') {
       this.#pods.delete(pod.uid);
       this.note('pod', `${pod.name} is gone from ${pod.node || 'no node'}`);
       return;
     }
     this.#pods.set(pod.uid, pod);
-    if (before?.isReady && !before.isLeaving && pod.isLeaving && pod.app === 'web') this.#leaves(pod);
     if (!before) {
       if (!pod.isReady) this.note('pod', `${pod.name} is new`);
       return;
@@ -129,16 +129,6 @@ export class Observer {
     if (before.isReady !== pod.isReady)
       this.note('pod', `${pod.name} on ${pod.node} is ${pod.isReady ? '' : 'not '}ready`);
     else if (!before.isLeaving && pod.isLeaving) this.note('pod', `${pod.name} on ${pod.node} is to go`);
-  }
-
-  /** What the budget says, at the moment at which one goes. The watch shows changes in the order in which they were made. */
-  #leaves(pod: PodView): void {
-    this.evicted++;
-    const staying = [...this.#pods.values()].filter(
-      ({ app, isReady, isLeaving }) => app === 'web' && isReady && !isLeaving,
-    );
-    if (staying.length >= MIN_AVAILABLE) return;
-    this.overdrawn.push(`${pod.name} was to go, and ${staying.length} of ${MIN_AVAILABLE} were ready`);
   }
 
   /** Two pods of one StatefulSet never run with one name: asked of the kernel, not of the API. */

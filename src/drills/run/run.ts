@@ -7,6 +7,7 @@ import { planOf, type Situation } from '../faults/operations.ts';
 import { impossible } from '../faults/possible.ts';
 import { type Journal, undo } from '../watchdog/journal.ts';
 import { Clients, type Hearing } from './clients.ts';
+import { evictOnAndOn } from './drain.ts';
 import { type Bound, judge } from './objective.ts';
 import { Observer } from './observer.ts';
 import { type DrillResult, type FaultBand, type Measures, NOTHING_MEASURED, type TimelineEvent } from './result.ts';
@@ -101,7 +102,7 @@ class DrillRun {
       // To look takes a while: what clients see counts from the fault, not from the look.
       this.#last = { atMs: 0, situation: Promise.resolve(await stage.situation(signal)) };
       const firstMs = clock.monotonic();
-      await this.#steps(firstMs, observer, signal);
+      await this.#beset(firstMs, observer, signal);
       const healedMs = clock.monotonic();
       observer.note('drill', 'all faults have ended');
       const recovered = await this.#recover(healedMs, observer, signal);
@@ -150,13 +151,25 @@ class DrillRun {
       checks: [
         ...hearing.checks,
         { name: 'one pod at a time of each StatefulSet name', looked: observer.looks, problems: [...observer.doubles] },
-        // Nodes that are lost ask no budget.
-        ...(this.#drill.steps.every(({ fault }) => fault.kind === 'drain' || fault.kind === 'restart')
-          ? [{ name: 'disruption budget', looked: observer.evicted, problems: observer.overdrawn }]
-          : []),
+        { name: 'disruption budgets', looked: observer.budgets.evicted, problems: observer.budgets.overdrawn },
         { name: 'convergence', looked: 1, problems: recovered.problem === undefined ? [] : [recovered.problem] },
       ],
     };
+  }
+
+  /** Pods are evicted while faults last, so that budgets and identities are at stake. */
+  async #beset(firstMs: number, observer: Observer, signal: AbortSignal): Promise<void> {
+    const { stage } = this.#options;
+    const evicting = new AbortController();
+    const connection = await stage.connect();
+    const evictions = evictOnAndOn(stage, connection, AbortSignal.any([signal, evicting.signal]));
+    try {
+      await this.#steps(firstMs, observer, signal);
+    } finally {
+      evicting.abort();
+      connection.close();
+      await evictions;
+    }
   }
 
   /** All of them at their times. When one cannot be made, or the signal aborts, everything is undone before this rejects. */

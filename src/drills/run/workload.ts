@@ -4,11 +4,12 @@ import { WEB_IMAGE } from '../../cluster/web-image.ts';
 export const NAMESPACE = 'drill';
 /** By the label "app". */
 export const REPLICAS = { web: 3, ordered: 2 } as const;
-/** Of the service's pods, by its budget. */
-export const MIN_AVAILABLE = 2;
+export type App = keyof typeof REPLICAS;
+/** By their budgets. */
+export const MIN_AVAILABLE: Readonly<Record<App, number>> = { web: 2, ordered: 1 };
 export const SELECTOR = `app in (${Object.keys(REPLICAS).join(', ')})`;
 
-const template = (app: keyof typeof REPLICAS, more: object = {}) => ({
+const template = (app: App, more: object = {}) => ({
   metadata: { labels: { app } },
   spec: {
     terminationGracePeriodSeconds: 1,
@@ -70,15 +71,15 @@ export const WORKLOAD: readonly { readonly path: string; readonly body: object }
       spec: { type: 'NodePort', selector: { app: 'web' }, ports: [{ port: 80, targetPort: 80 }] },
     },
   },
-  {
+  ...Object.entries(MIN_AVAILABLE).map(([app, minAvailable]) => ({
     path: `/apis/policy/v1/namespaces/${NAMESPACE}/poddisruptionbudgets`,
     body: {
       apiVersion: 'policy/v1',
       kind: 'PodDisruptionBudget',
-      metadata: { name: 'web' },
-      spec: { minAvailable: MIN_AVAILABLE, selector: { matchLabels: { app: 'web' } } },
+      metadata: { name: app },
+      spec: { minAvailable, selector: { matchLabels: { app } } },
     },
-  },
+  })),
 ];
 
 export interface PodView {
@@ -88,6 +89,8 @@ export interface PodView {
   readonly node: string;
   readonly isReady: boolean;
   readonly isLeaving: boolean;
+  /** By somebody who asked its budget; nodes that are lost ask none. */
+  readonly isEvicted: boolean;
 }
 
 export function podView(pod: {
@@ -98,15 +101,19 @@ export function podView(pod: {
     readonly deletionTimestamp?: string;
   };
   readonly spec: { readonly nodeName?: string };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  readonly status?: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly reason?: string }[];
+  };
 }): PodView {
   const { metadata, spec, status } = pod;
+  const is = (type: string) => status?.conditions?.find((one) => one.type === type && one.status === 'True');
   return {
     name: metadata.name,
     uid: metadata.uid,
     app: metadata.labels?.app ?? '',
     node: spec.nodeName ?? '',
-    isReady: status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true,
+    isReady: is('Ready') !== undefined,
     isLeaving: metadata.deletionTimestamp !== undefined,
+    isEvicted: is('DisruptionTarget')?.reason === 'EvictionByEvictionAPI',
   };
 }
