@@ -35,7 +35,7 @@ before(async () => {
   await writeFile(layout.adminKubeconfig, cluster.kubeconfig);
   await installDefinitions({ layout, env }, stop.signal);
   running = runController(
-    { layout, env: AHEAD, program: ['false'], processId: process.pid, say: () => {} },
+    { layout, env: AHEAD, program: ['false'], processId: process.pid, say: () => undefined },
     stop.signal,
   );
   const roles = { runner: 'tsukube:drill-runner', viewer: 'tsukube:drill-viewer', developer: 'admin' };
