@@ -267,9 +267,9 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     async leave({ delayMs, graceMs }) {
       if (stop.signal.aborted) return;
       state.draining = true;
-      const delay = sleep(env.clock, delayMs, stop.signal);
+      const delay = sleep(env.clock, delayMs, stop.signal).catch(() => undefined);
       await presence?.leave();
-      await delay.catch(() => undefined);
+      await delay;
       listener.stopAccepting();
       const late = sleep(env.clock, graceMs, stop.signal).catch(() => undefined);
       await Promise.race([handler.drained(), late]);

@@ -10,7 +10,7 @@ import { makeInformers } from '../client/informers.ts';
 import { accessFrom, readKubeconfig } from '../client/kubeconfig.ts';
 import { runDns } from '../dns/dns.ts';
 import { readMachineTraits, runContainerd } from '../kubelet/containerd.ts';
-import { runKubelet } from '../kubelet/kubelet.ts';
+import { type Kubelet, runKubelet } from '../kubelet/kubelet.ts';
 import { isAbort } from '../lib/abort.ts';
 import type { Environment } from '../lib/environment.ts';
 import { setUpNodeNetwork } from '../network/node-network.ts';
@@ -88,8 +88,6 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const logs = keepLogsBounded(files, env, ends);
   const backoff = PROFILES[settings.profile].relistBackoff;
   const informers = makeInformers({ client, tables: new Tables(), env, backoff });
-  const containerd = await runContainerd(containerdOptions(layout, env), ends);
-  const kubelet = await startKubelet(options, containerd.socket, ends);
   const network = async (): Promise<void> => {
     const { run } = networkNames(layout, settings);
     const podCidr = await waitForPodCidr(informers, settings.nodeName, ends);
@@ -119,11 +117,14 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
       throw error;
     }
   };
+  let kubelet: Kubelet | undefined;
   try {
+    const containerd = await runContainerd(containerdOptions(layout, env), ends);
+    kubelet = await startKubelet(options, containerd.socket, ends);
     await guarded(network());
   } finally {
     stop.abort(new Error('the agent ends'));
-    await kubelet.ended;
+    await kubelet?.ended;
     await logs;
   }
 }

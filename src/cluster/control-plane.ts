@@ -58,12 +58,7 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
   const presence = { hostname: options.hostname ?? options.identity, ...profile.server };
   const { storeCheckTimeoutMs } = profile.server;
   const connection = { ...profile.connection, goawayChance: options.goawayChance ?? 0 };
-  // The server outlives its controllers and its scheduler, which give their Leases back through it.
-  const serving = new AbortController();
-  const giveUp = (): void => serving.abort(signal.reason);
-  if (signal.aborted) giveUp();
-  signal.addEventListener('abort', giveUp, { once: true });
-  const apiServer = await startApiServer(
+  const apiServer = await startServing(
     {
       tolerationSeconds,
       presence,
@@ -75,15 +70,14 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
       store,
       tables,
     },
-    serving.signal,
+    options.dnsAddress,
+    signal,
   );
   const clientAs = (user: UserInfo, userAgent = userAgentOf(user)): Client =>
     inProcessClient({ api: apiServer.pipeline, tables, user, clock: env.clock, userAgent });
   const manager = clientAs(CONTROLLER_MANAGER);
   const backoff = profile.relistBackoff;
   const informers = makeInformers({ client: manager, tables, env, backoff });
-  if (options.dnsAddress) await ensureDnsService(clientAs(API_SERVER_USER), options.dnsAddress, signal);
-  signal.removeEventListener('abort', giveUp);
   const stop = new AbortController();
   const ends = AbortSignal.any([signal, stop.signal]);
   let leaving = Promise.resolve();
@@ -134,4 +128,34 @@ export async function startControlPlane(options: ControlPlaneOptions, signal: Ab
       return nodes;
     },
   };
+}
+
+/**
+ * Starts the API server, with a Service kube-dns at `dnsAddress`. The signal only gives up starting: the server outlives its
+ * controllers and its scheduler, which give their Leases back through it, until it is closed.
+ */
+async function startServing(
+  options: ApiServerOptions,
+  dnsAddress: string | undefined,
+  signal: AbortSignal,
+): Promise<ApiServer> {
+  const { env, tables } = options;
+  const serving = new AbortController();
+  const giveUp = (): void => serving.abort(signal.reason);
+  if (signal.aborted) giveUp();
+  signal.addEventListener('abort', giveUp, { once: true });
+  let apiServer: ApiServer | undefined;
+  try {
+    apiServer = await startApiServer(options, serving.signal);
+    const { pipeline: api } = apiServer;
+    const user = API_SERVER_USER;
+    const client = inProcessClient({ api, tables, user, clock: env.clock, userAgent: userAgentOf(user) });
+    if (dnsAddress) await ensureDnsService(client, dnsAddress, signal);
+    return apiServer;
+  } catch (error) {
+    await apiServer?.close();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
 }

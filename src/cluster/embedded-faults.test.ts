@@ -21,7 +21,10 @@ before(async () => {
       list: () => ['n-0', 'n-1'],
       add: () => Promise.reject(new Error('no')),
       remove: () => Promise.reject(new Error('no')),
-      fail: (name) => void failed.push(`fail ${name}`),
+      fail: (name) => {
+        if (name === 'n-9') throw new Error('there is no n-9');
+        failed.push(`fail ${name}`);
+      },
       recover: (name) => void failed.push(`recover ${name}`),
     },
     kubeconfigFor: (user, url) => `${user?.username ?? 'admin'} ${url}`,
@@ -33,9 +36,9 @@ after(() => {
   server.close();
 });
 
-function dial(): Promise<Socket> {
+function dial(to = port): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
+    const socket = connect({ host: '127.0.0.1', port: to, noDelay: true });
     socket.once('connect', () => resolve(socket));
     socket.once('error', reject);
   });
@@ -74,8 +77,10 @@ test('pause holds what is sent, and it arrives in order when it is healed; parti
   socket.write('b');
   socket.write('c');
   pause.heal();
-  // Another connection's echo shows that time has passed for what would have passed.
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  // The server itself has answered twice: what could have passed would have.
+  const direct = await dial((server.address() as { port: number }).port);
+  for (const text of ['x', 'y']) assert.equal(await ask(direct, text), text);
+  direct.destroy();
   assert.deepEqual(heard, []);
   partition.heal();
   partition.heal();
@@ -93,11 +98,36 @@ test('delay is at least as long as was asked, and keeps the order', async () => 
   socket.destroy();
 });
 
+test('of several delays the newest counts, and one that is healed leaves the others', async () => {
+  const socket = await dial();
+  const older = faults.delay({ delayMs: 60 });
+  const newer = faults.delay({ delayMs: 0 });
+  newer.heal();
+  const began = performance.now();
+  assert.equal(await ask(socket, 'x'), 'x');
+  assert.ok(performance.now() - began >= 115, 'there and back');
+  older.heal();
+  socket.destroy();
+});
+
 test('nodes that are cut off fall silent, and recover', () => {
   const fault = faults.partition({ nodes: ['n-1'] });
   faults.heal();
   fault.heal();
   assert.deepEqual(failed, ['fail n-1', 'recover n-1']);
+});
+
+test('a node that two faults cut off recovers with the last of them; one that is not there cuts off nobody', () => {
+  failed.length = 0;
+  const one = faults.partition({ nodes: ['n-0', 'n-1'] });
+  const other = faults.partition({ nodes: ['n-1'] });
+  one.heal();
+  assert.deepEqual(failed, ['fail n-0', 'fail n-1', 'fail n-1', 'recover n-0']);
+  other.heal();
+  assert.equal(failed.at(-1), 'recover n-1');
+  failed.length = 0;
+  assert.throws(() => faults.partition({ nodes: ['n-0', 'n-9'] }), /no n-9/);
+  assert.deepEqual(failed, ['fail n-0', 'recover n-0']);
 });
 
 test('kubeconfigs lead to the breakable way', async () => {

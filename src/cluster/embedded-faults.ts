@@ -1,7 +1,7 @@
 // Faults of an embedded cluster, for authors of controllers: what a program that connects by `kubeconfig()` then goes through.
 import type { Environment } from '../lib/environment.ts';
 import type { ClusterFaults, ClusterNodes, ClusterUser, FaultInForce } from './embedded-contract.ts';
-import { Link } from './link.ts';
+import { type Lateness, Link } from './link.ts';
 
 export interface FaultsOptions {
   readonly env: Environment;
@@ -11,9 +11,18 @@ export interface FaultsOptions {
   readonly kubeconfigFor: (user: ClusterUser | undefined, url: string) => string;
 }
 
-interface Active extends FaultInForce {
-  readonly kind: 'silent' | 'gone' | 'late' | 'nodes';
+/** What a fault does, as long as it is in force. */
+interface Effect {
+  /** Of the way to the API server; absent: it is left as it is. */
+  readonly state?: 'silent' | 'gone';
+  readonly lateness?: Lateness;
+  /** These fall silent. */
+  readonly nodes?: readonly string[];
 }
+
+type Active = Effect & FaultInForce;
+
+const IN_TIME: Lateness = { delayMs: 0, jitterMs: 0 };
 
 export class EmbeddedFaults implements ClusterFaults {
   readonly #options: FaultsOptions;
@@ -37,30 +46,28 @@ export class EmbeddedFaults implements ClusterFaults {
   }
 
   partition({ nodes }: { readonly nodes?: readonly string[] } = {}): FaultInForce {
-    if (!nodes) return this.#begin('silent', () => undefined);
-    for (const name of nodes) this.#options.nodes.fail(name);
-    return this.#begin('nodes', () => {
-      const there = this.#options.nodes.list();
-      for (const name of nodes) if (there.includes(name)) this.#options.nodes.recover(name);
-    });
+    if (!nodes) return this.#begin({ state: 'silent' });
+    const fault = this.#begin({ nodes });
+    try {
+      for (const name of nodes) this.#options.nodes.fail(name);
+    } catch (error) {
+      fault.heal();
+      throw error;
+    }
+    return fault;
   }
 
   kill(): FaultInForce {
-    return this.#begin('gone', () => undefined);
+    return this.#begin({ state: 'gone' });
   }
 
   pause(): FaultInForce {
-    return this.#begin('silent', () => undefined);
+    return this.#begin({ state: 'silent' });
   }
 
+  /** Of several, the newest counts. */
   delay({ delayMs, jitterMs = 0 }: { readonly delayMs: number; readonly jitterMs?: number }): FaultInForce {
-    const fault = this.#begin('late', () => {
-      if (this.#current) this.#current.lateness = { delayMs: 0, jitterMs: 0 };
-      this.#lateness = { delayMs: 0, jitterMs: 0 };
-    });
-    this.#lateness = { delayMs, jitterMs };
-    if (this.#current) this.#current.lateness = this.#lateness;
-    return fault;
+    return this.#begin({ lateness: { delayMs, jitterMs } });
   }
 
   heal(): void {
@@ -72,26 +79,34 @@ export class EmbeddedFaults implements ClusterFaults {
     this.#current?.close();
   }
 
-  #lateness = { delayMs: 0, jitterMs: 0 };
-
-  #begin(kind: Active['kind'], undo: () => void): FaultInForce {
+  #begin(effect: Effect): FaultInForce {
     const heal = (): void => {
       if (!this.#active.includes(fault)) return;
       this.#active = this.#active.filter((one) => one !== fault);
-      undo();
+      this.#recover(effect.nodes ?? []);
       this.#apply();
     };
-    const fault: Active = { kind, heal, [Symbol.dispose]: heal };
+    const fault: Active = { ...effect, heal, [Symbol.dispose]: heal };
     this.#active.push(fault);
     this.#apply();
     return fault;
   }
 
+  /** Nodes of a fault that has ended, but for those that are gone and those that another fault keeps silent. */
+  #recover(nodes: readonly string[]): void {
+    const there = this.#options.nodes.list();
+    const silent = this.#active.flatMap((fault) => fault.nodes ?? []);
+    for (const name of nodes) {
+      if (there.includes(name) && !silent.includes(name)) this.#options.nodes.recover(name);
+    }
+  }
+
   /** The worst of what is in force. */
   #apply(): void {
     if (!this.#current) return;
-    const kinds = this.#active.map(({ kind }) => kind);
-    const state = kinds.includes('gone') ? 'gone' : kinds.includes('silent') ? 'silent' : 'whole';
+    this.#current.lateness = this.#active.findLast((fault) => fault.lateness)?.lateness ?? IN_TIME;
+    const states = this.#active.map((fault) => fault.state);
+    const state = states.includes('gone') ? 'gone' : states.includes('silent') ? 'silent' : 'whole';
     if (this.#current.state !== state) this.#current.state = state;
   }
 
@@ -104,7 +119,6 @@ export class EmbeddedFaults implements ClusterFaults {
     const bound = await link.listen(0);
     if (this.#closed) link.close();
     this.#current = link;
-    link.lateness = this.#lateness;
     this.#apply();
     return { link, url: `https://${hostname}:${bound}` };
   }

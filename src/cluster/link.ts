@@ -114,6 +114,7 @@ class Pair {
 
 class OneWay {
   readonly #from: Socket;
+  readonly #to: Socket;
   readonly #timing: Timing;
   /** What is due while nothing passes, bounded by MAX_HELD_BYTES. */
   #waiting: (() => void)[] = [];
@@ -123,8 +124,10 @@ class OneWay {
 
   constructor(from: Socket, to: Socket, timing: Timing) {
     this.#from = from;
+    this.#to = to;
     this.#timing = timing;
     from.on('data', (piece) => this.#later(piece.length, () => to.writable && to.write(piece)));
+    to.on('drain', () => this.#flow());
     from.on('end', () => this.#later(0, () => to.end()));
     from.on('close', (failed) => {
       if (failed) to.resetAndDestroy();
@@ -164,9 +167,9 @@ class OneWay {
     else clock.timer(this.#dueMs - nowMs, arrive);
   }
 
-  /** The sender waits while too much is held. */
+  /** The sender waits while too much is held, or the receiver takes nothing. */
   #flow(): void {
-    if (this.#held > MAX_HELD_BYTES) this.#from.pause();
+    if (this.#held > MAX_HELD_BYTES || this.#to.writableNeedDrain) this.#from.pause();
     else this.#from.resume();
   }
 }

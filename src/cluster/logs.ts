@@ -1,6 +1,7 @@
 import { watch } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
 import { hostPlace } from './ha/host-files.ts';
 import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
@@ -24,9 +25,12 @@ export async function logFiles(layout: Layout): Promise<ReadonlyMap<string, stri
   return files;
 }
 
-/** Prints the last `lines` of a log, then what is added until the signal aborts when `follow` is set. */
+/**
+ * Prints the last `lines` of a log, and with `follow` what is added until the signal aborts. A file that was cut is read from its
+ * beginning.
+ */
 export async function printLog(
-  host: Host,
+  host: Pick<Host, 'out'>,
   file: string,
   options: { readonly lines: number; readonly follow: boolean },
   signal: AbortSignal,
@@ -35,37 +39,49 @@ export async function printLog(
   try {
     let position = await startOfLastLines(handle, options.lines);
     const buffer = Buffer.alloc(CHUNK);
+    // A character may lie on both sides of a chunk's end.
+    const decoder = new StringDecoder('utf8');
     const drain = async (): Promise<void> => {
+      if ((await handle.stat()).size < position) position = 0;
       for (;;) {
         const { bytesRead } = await handle.read(buffer, 0, CHUNK, position);
         if (bytesRead === 0) return;
         position += bytesRead;
-        host.out(buffer.toString('utf8', 0, bytesRead));
+        host.out(decoder.write(buffer.subarray(0, bytesRead)));
       }
     };
     await drain();
-    if (!options.follow) return;
-    await new Promise<void>((resolve, reject) => {
-      let reading = drain();
-      const watcher = watch(file, () => {
-        reading = reading.then(async () => {
-          if ((await stat(file)).size < position) position = 0;
-          await drain();
-        });
-        reading.catch(reject);
-      });
-      signal.addEventListener('abort', () => {
-        watcher.close();
-        reading.then(resolve, reject);
-      });
-    });
+    if (options.follow) await onEachChange(file, drain, signal);
   } finally {
     await handle.close();
   }
 }
 
+/** Does the work now and whenever the file has changed, one after the other, until the signal aborts. */
+async function onEachChange(file: string, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  let working = Promise.resolve();
+  const watcher = watch(file);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const again = (): void => {
+        working = working.then(work);
+        working.catch(reject);
+      };
+      watcher.on('change', again);
+      watcher.on('error', reject);
+      again();
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  } finally {
+    watcher.close();
+  }
+  await working;
+}
+
 async function startOfLastLines(handle: Awaited<ReturnType<typeof open>>, lines: number): Promise<number> {
   const { size } = await handle.stat();
+  if (lines === 0) return size;
   let position = size;
   let found = 0;
   const buffer = Buffer.alloc(CHUNK);

@@ -1,5 +1,5 @@
 // The keys of a cluster: its CA, the key that signs service account tokens, and the certificates of its components.
-import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -192,7 +192,8 @@ async function keyed(
   const key = await readIfThere(keyFile);
   if (certificate && key) {
     const parsed = new X509Certificate(certificate);
-    if (how.good(parsed)) return { certificate, key };
+    // Whoever was interrupted between the two files has left a key that is another certificate's.
+    if (parsed.checkPrivateKey(createPrivateKey(key)) && how.good(parsed)) return { certificate, key };
   }
   const made = how.make();
   await writeFileAtomically(keyFile, made.key, 0o600);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { WATCH_PACE_MS } from '../apiserver/http/watch-pace.ts';
 import { uuid } from '../lib/random.ts';
 import { runAgent } from './agent.ts';
-import { startControlPlane } from './control-plane.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
 import { keepLogsBounded } from './log-bound.ts';
@@ -44,8 +44,9 @@ export async function runServerProcess(
   const agentEnds = AbortSignal.any([signal, stop.signal]);
   const serverEnds = new AbortController();
   const logs = keepLogsBounded([join(layout.logs, 'server.log')], env, serverEnds.signal);
+  let plane: ControlPlane | undefined;
   try {
-    const plane = await startControlPlane(
+    plane = await startControlPlane(
       {
         env,
         store,
@@ -72,6 +73,8 @@ export async function runServerProcess(
     await plane.leave({ delayMs, graceMs: timings.shutdownGraceMs });
   } finally {
     serverEnds.abort(new Error('the server ends'));
+    // What ends writes to the last: the store is there until it has. Why it failed is thrown already, or below.
+    await plane?.ended.catch(() => undefined);
     await logs;
     await store.close();
   }
