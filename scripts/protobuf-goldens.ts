@@ -21,12 +21,14 @@ const PARTIAL_LIST = ';as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 
 const { values } = parseArgs({
   options: {
-    binaries: { type: 'string', default: '/var/cache/k8s-conformance/bin' },
+    binaries: { type: 'string' },
     samples: { type: 'string' },
     port: { type: 'string', default: '9700' },
     write: { type: 'boolean', default: false },
   },
 });
+if (values.binaries === undefined) throw new Error('where are the binaries? --binaries DIR');
+const { binaries } = values;
 const tables = new Release120Tables();
 const counts = new Map<string, { same: number; different: number; unknown: number; bytes: number }>();
 const kinds = new Set<string>();
@@ -130,7 +132,7 @@ try {
   const peer = await startPeer({
     directory: join(directory, 'peer'),
     port: Number(values.port),
-    binaries: values.binaries,
+    binaries,
   });
   try {
     const admin = clientCertificate(peer.pki, 'goldens', ['system:masters']);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -67,3 +67,13 @@ test('the first path of KUBECONFIG is the file', () => {
   assert.equal(userKubeconfigPath({ KUBECONFIG: ':/a:/b', HOME: '/h' }), '/a');
   assert.equal(userKubeconfigPath({ HOME: '/h' }), '/h/.kube/config');
 });
+
+test('a link to a file that is kept elsewhere stays a link', () =>
+  inFolder(async (file) => {
+    const kept = `${file}.kept`;
+    await writeFile(kept, THEIRS);
+    await symlink(kept, file);
+    await mergeIntoUserKubeconfig(file, ours);
+    assert.ok((await lstat(file)).isSymbolicLink());
+    assert.match(await readFile(kept, 'utf8'), /tsukube-admin/);
+  }));

@@ -1,5 +1,5 @@
 // The user's own kubeconfig: our context goes in and out of it, and nothing else in it changes.
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { Document, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
@@ -25,7 +25,7 @@ export async function mergeIntoUserKubeconfig(file: string, ours: string): Promi
     for (const entry of entries.items) replaceEntry(document, list, String(entry.get('name')), entry);
   }
   if (!document.get('current-context')) document.set('current-context', incoming.get('current-context'));
-  await writeFileAtomically(file, document.toString());
+  await replace(file, document);
 }
 
 /** Takes out what mergeIntoUserKubeconfig put in. */
@@ -40,7 +40,16 @@ export async function removeFromUserKubeconfig(file: string, ours: string): Prom
   }
   if (!changed) return;
   if (document.get('current-context') === incoming.get('current-context')) document.set('current-context', '');
-  await writeFileAtomically(file, document.toString());
+  await replace(file, document);
+}
+
+/** What a link leads to is replaced, and the link stays. */
+async function replace(file: string, document: Document): Promise<void> {
+  const target = await realpath(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return file;
+    throw error;
+  });
+  await writeFileAtomically(target, document.toString());
 }
 
 /** Sets or removes the entry of a name; true when there was one. */

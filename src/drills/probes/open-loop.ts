@@ -44,9 +44,12 @@ export async function runOpenLoop<T>(loop: OpenLoop<T>, signal: AbortSignal): Pr
   };
   const one = async (index: number, scheduled: number): Promise<void> => {
     const start = clock.monotonic();
-    const attempt = await loop
-      .ask(index, signal)
-      .catch((error): Attempt<T> => ({ outcome: 'unknown', error: String(error) }));
+    let attempt: Attempt<T>;
+    try {
+      attempt = await loop.ask(index, signal);
+    } catch (error) {
+      attempt = { outcome: 'unknown', error: String(error) };
+    }
     keep({ ...attempt, scheduled, began: start, ended: clock.monotonic() });
   };
   for (let index = 0; !signal.aborted; index++) {

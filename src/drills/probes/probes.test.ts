@@ -53,22 +53,21 @@ test('questions are asked at their times, however long answers take', async () =
   assert.equal(samples[0]!.ended - samples[0]!.scheduled, 500, 'latency counts from the time it was to be asked');
 });
 
-test('what a question throws is an unknown outcome', async () => {
-  const stop = new AbortController();
-  const samples = await runOpenLoop(
-    {
-      clock: new FakeClock(),
-      perSecond: 1,
-      maxInFlight: 1,
-      ask: async () => {
-        stop.abort();
-        throw new Error('reset');
-      },
-    },
-    stop.signal,
-  );
-  assert.deepEqual([samples.length, samples[0]!.outcome, samples[0]!.error], [1, 'unknown', 'Error: reset']);
+test('what a question throws is an unknown outcome, at once or later', async () => {
+  for (const throws of [() => Promise.reject(new Error('reset')), raise]) {
+    const stop = new AbortController();
+    const ask = (): Promise<Attempt> => {
+      stop.abort();
+      return throws();
+    };
+    const samples = await runOpenLoop({ clock: new FakeClock(), perSecond: 1, maxInFlight: 1, ask }, stop.signal);
+    assert.deepEqual([samples.length, samples[0]!.outcome, samples[0]!.error], [1, 'unknown', 'Error: reset']);
+  }
 });
+
+function raise(): never {
+  throw new Error('reset');
+}
 
 test('the longest gap is between good answers, and reaches to the ends of the window', () => {
   const samples = [sample(10), sample(30, 'refused'), sample(100), sample(120, 'unknown'), sample(130)];

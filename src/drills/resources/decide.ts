@@ -20,7 +20,7 @@ export interface Seen {
   /** Whose drill this controller runs. */
   readonly running: string | undefined;
   readonly nowMs: number;
-  /** The first time of a schedule after a moment; throws when it cannot be read. */
+  /** The first time of a schedule after a moment; undefined: there is none, or the schedule cannot be read. */
   readonly next: (schedule: string, afterMs: number) => number | undefined;
 }
 

@@ -1,11 +1,10 @@
 // Everything that clients do during a drill, each kind at its own rate, and what they were told.
-import { createSocket } from 'node:dgram';
-import packet from 'dns-packet';
 import type { Clock } from '../../lib/clock.ts';
 import { sleep } from '../../lib/clock.ts';
 import { checkHistories, checkWatch } from '../checkers/history.ts';
 import { ApiProbe } from '../probes/api.ts';
 import type { Connection } from '../probes/connection.ts';
+import { askDns } from '../probes/dns.ts';
 import { type Attempt, runOpenLoop, type Sample } from '../probes/open-loop.ts';
 import { longestGap, summarize } from '../probes/outage.ts';
 import { askService } from '../probes/service.ts';
@@ -164,6 +163,7 @@ export class Clients {
       const url = this.#stage.serviceUrl(this.#serviceHosts[index % this.#serviceHosts.length]!);
       return askService({ url, clock, timeoutMs: SERVICE_TIMEOUT_MS }, signal);
     };
+    const name = `web.${NAMESPACE}.svc.${settings.clusterDomain}`;
     const loops: Loop[] = [
       { name: 'writes', perSecond: RATES.writes, ask: (index, signal) => api.write(index, signal) },
       { name: 'reads', perSecond: RATES.reads, ask: (index, signal) => api.read(index, signal) },
@@ -171,7 +171,7 @@ export class Clients {
       {
         name: 'dns',
         perSecond: RATES.dns,
-        ask: (_, signal) => askDns(settings.dnsAddress, settings.clusterDomain, clock, signal),
+        ask: (_, signal) => askDns(name, { server: settings.dnsAddress, clock, timeoutMs: DNS_TIMEOUT_MS }, signal),
       },
     ];
     for (const host of topology.hosts.filter(({ role, destroyed }) => role === 'control-plane' && !destroyed)) {
@@ -193,8 +193,8 @@ export class Clients {
     const ask = async (index: number, signal: AbortSignal): Promise<Attempt> => {
       const name = `${prefix}-pod-${index}`;
       const overMs = clock.monotonic() + POD_TIMEOUT_MS;
-      // What was begun is waited for: a drill that ends must not count its last pod as lost.
-      const going = new AbortController().signal;
+      // What was begun is waited for: a drill that ends must not count its last pod as lost. Not so one that is broken off.
+      const going = this.#watchStop.signal;
       let error = 'not ready in time';
       let isMade = false;
       try {
@@ -241,44 +241,6 @@ function podBody(name: string): object {
 function isReadyPod(text: string): boolean {
   const { status } = JSON.parse(text) as { status?: { conditions?: readonly { type: string; status: string }[] } };
   return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
-}
-
-/** The cluster's DNS by UDP, asked for the service's address; once more when no answer comes. */
-async function askDns(server: string, domain: string, clock: Clock, signal: AbortSignal): Promise<Attempt<string>> {
-  let error = '';
-  for (let retries = 0; retries < 2 && !signal.aborted; retries++) {
-    try {
-      return { outcome: 'ok', value: await queryOnce(server, `web.${NAMESPACE}.svc.${domain}`, clock), retries };
-    } catch (failure) {
-      error = (failure as Error).message;
-    }
-  }
-  return { outcome: 'refused', error, retries: 1 };
-}
-
-function queryOnce(server: string, name: string, clock: Clock): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = createSocket('udp4');
-    const done = (finish: () => void): void => {
-      timer.cancel();
-      socket.close();
-      finish();
-    };
-    const timer = clock.timer(DNS_TIMEOUT_MS, () =>
-      done(() => reject(new Error(`no answer within ${DNS_TIMEOUT_MS} ms`))),
-    );
-    socket.on('error', (error) => done(() => reject(error)));
-    socket.on('message', (message) => {
-      const answer = packet.decode(message).answers?.find(({ type }) => type === 'A');
-      const data = answer && 'data' in answer ? String(answer.data) : undefined;
-      done(() => (data === undefined ? reject(new Error('the name is not known')) : resolve(data)));
-    });
-    socket.connect(53, server, () => {
-      socket.send(
-        packet.encode({ type: 'query', id: 1, flags: packet.RECURSION_DESIRED, questions: [{ type: 'A', name }] }),
-      );
-    });
-  });
 }
 
 function probeResult(
