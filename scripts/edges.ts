@@ -37,6 +37,7 @@ const EDGES: Readonly<Record<string, { readonly may: readonly Access[]; readonly
     because: 'reads a data file of the program itself when a client asks for OpenAPI; nobody simulated does',
   },
   'apiserver/http/listener.ts': { may: ['network'], because: 'the HTTPS listener' },
+  'apiserver/http/closes-first.ts': { may: ['disk'], because: 'opens /dev/null to hold descriptors for a moment' },
   'apiserver/http/exchange-http1.ts': { may: ['network'], because: 'one HTTP/1.1 exchange of the listener' },
   'apiserver/http/exchange-http2.ts': { may: ['network'], because: 'one HTTP/2 exchange of the listener' },
   'apiserver/http/forward.ts': { may: ['network'], because: 'proxies requests to kubelets, pods and services' },

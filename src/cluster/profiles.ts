@@ -79,10 +79,14 @@ export interface Profile {
     readonly healthIntervalMs: number;
     readonly healthTimeoutMs: number;
     readonly dialTimeoutMs: number;
+    /** And ask who the members are this often. */
+    readonly membersIntervalMs: number;
     /** Deadline of one call. */
     readonly requestTimeoutMs: number;
     /** A request that no member takes for this long is refused. */
     readonly unavailableAfterMs: number;
+    /** When no member has known a leader for this long, requests are refused at once: longer than an election with a split vote. */
+    readonly leaderlessAfterMs: number;
     /** Requests from before a change of leader are given up after this: they may have died with the old one. */
     readonly leaderChangeGraceMs: number;
   };
@@ -148,8 +152,10 @@ const DEFAULT_PROFILE: Profile = {
     healthIntervalMs: 2_000,
     healthTimeoutMs: 3_000,
     dialTimeoutMs: 5_000,
+    membersIntervalMs: 10_000,
     requestTimeoutMs: 10_000,
     unavailableAfterMs: 5_000,
+    leaderlessAfterMs: 3_000,
     leaderChangeGraceMs: 1_000,
   },
   haproxy: {
@@ -211,8 +217,10 @@ const FAST_PROFILE: Profile = {
     healthIntervalMs: 200,
     healthTimeoutMs: 600,
     dialTimeoutMs: 1_000,
+    membersIntervalMs: 2_000,
     requestTimeoutMs: 3_000,
     unavailableAfterMs: 2_500,
+    leaderlessAfterMs: 1_100,
     leaderChangeGraceMs: 300,
   },
   haproxy: {

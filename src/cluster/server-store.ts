@@ -30,11 +30,14 @@ export async function openServerStore(
     return openEmbeddedStore({ directory: layout.store, clock: env.clock, log: env.log.child('store') });
   }
   const secure = endpoints.some((url) => url.startsWith('https:'));
+  const timings = PROFILES[settings.profile].etcd;
   const { store } = openEtcdStore({
     endpoints,
     ...(secure && { tls: await readTls(layout, flags) }),
     env,
-    timings: PROFILES[settings.profile].etcd,
+    timings,
+    // Somebody else's etcd may advertise addresses that only it can use.
+    ...(flags.servers === undefined && { membersIntervalMs: timings.membersIntervalMs }),
   });
   return store;
 }

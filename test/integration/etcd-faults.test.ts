@@ -278,6 +278,11 @@ test('without a quorum: writes are refused or unknown, consistent reads are refu
     const key = '/quorum';
     const write = store.write({ key, value: Buffer.from('x'), expected: 0 }, never);
     await assert.rejects(write, StoreUnavailableError);
+    // By now it is known that there is none: nobody waits for an election any more.
+    const fromMs = env.clock.monotonic();
+    for (let i = 0; 5 > i; i++) await assert.rejects(store.revision(never), StoreUnavailableError);
+    const tookMs = env.clock.monotonic() - fromMs;
+    assert.ok(tookMs < timings.unavailableAfterMs, `five refusals took ${tookMs} ms`);
   } finally {
     await members.run(leader);
     await members.run(other);
@@ -286,4 +291,48 @@ test('without a quorum: writes are refused or unknown, consistent reads are refu
   assert.equal((await store.get('/quorum', never)).stored, undefined);
   assert.equal((await store.write({ key: '/quorum', value: Buffer.from('x'), expected: 0 }, never)).kind, 'committed');
   await store.close();
+});
+
+test('a member that is taken out is left, without a request that fails', async () => {
+  const membersIntervalMs = 100;
+  const { endpoints, tls } = members;
+  const { store, rpc } = openEtcdStore({ endpoints, tls, env, timings, compactionIntervalMs: 0, membersIntervalMs });
+  await allHealthy(rpc);
+  const leader = await leaderIndex(rpc);
+  const gone = rpc.endpoints[(leader + 1) % members.count]!;
+  const load = new Load(store);
+  let fromMs = 0;
+  try {
+    await load.progress();
+    // The first writes of all meet what was there.
+    fromMs = env.clock.monotonic();
+    const untilMs = env.clock.monotonic() + GENEROUS_MS;
+    // etcd refuses while its members are not all connected for some seconds.
+    const remove = () => rpc.memberRemove(gone.status!.header.memberId, { signal: never });
+    while (
+      !(await remove().then(
+        () => true,
+        () => false,
+      ))
+    ) {
+      assert.ok(untilMs > env.clock.monotonic(), 'etcd does not let its member go');
+      await sleep(env.clock, 200, never);
+    }
+    while (rpc.endpoints.length === members.count) {
+      assert.ok(untilMs > env.clock.monotonic(), 'the member is still used');
+      await sleep(env.clock, 20, never);
+    }
+    assert.deepEqual(
+      rpc.endpoints.map(({ url }) => url),
+      endpoints.filter((url) => url !== gone.url),
+    );
+    await load.progress();
+  } finally {
+    await load.stop();
+    await store.close();
+  }
+  assert.deepEqual(
+    load.attempts.filter(({ outcome, startedMs }) => outcome === 'refused' && startedMs > fromMs),
+    [],
+  );
 });

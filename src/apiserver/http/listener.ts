@@ -1,11 +1,12 @@
 // The TLS socket that everything comes in by: ALPN chooses HTTP/2 or HTTP/1.1 for each connection.
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttp2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { createSecureContext, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Random } from '../../lib/random.ts';
+import { closesFirst } from './closes-first.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Exchange, UpgradeExchange } from './exchange-http1.ts';
 import { Http2Exchange } from './exchange-http2.ts';
@@ -155,15 +156,9 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     log.debug('TLS handshake failed', { error: error.message, from: socket.remoteAddress });
     socket.destroy();
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      http1.close();
-      reject(error);
-    });
-    server.listen({ host: options.address, port: options.port }, () => {
-      server.removeAllListeners('error');
-      resolve();
-    });
+  await closesFirst(() => opened(server, options)).catch((error: unknown) => {
+    http1.close();
+    throw error;
   });
   const bound = server.address() as AddressInfo;
   const closed = new Promise<void>((resolve) => server.once('close', () => resolve()));
@@ -192,6 +187,16 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       return closing;
     },
   };
+}
+
+function opened(server: Server, { address, port }: Pick<ListenerOptions, 'address' | 'port'>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host: address, port }, () => {
+      server.removeAllListeners('error');
+      resolve();
+    });
+  });
 }
 
 function serverCertificates(tls: TlsOptions) {

@@ -83,7 +83,7 @@ export async function joinServer(of: Membership, name: string, signal: AbortSign
     await writeHost(plan, joining, start);
   });
   await progress.step(`waiting until ${name} serves`, () => untilServing(of, joining, signal));
-  await tellOthers(of, next, name, signal);
+  await tellOthers(of, next, name);
 }
 
 /** Takes a control plane out, whether its host is there, off, or destroyed. Refused when etcd would lose its quorum. */
@@ -102,7 +102,7 @@ export async function removeServer(of: Membership, name: string, signal: AbortSi
   await powerOff({ layout, env: host.env, cluster: settings.name }, name, signal);
   await rm(hostPlace(layout, name).directory, { recursive: true, force: true });
   for (const one of present(left)) await writeHost(plan, one, { members: [], joins: true });
-  await tellOthers(of, left, name, signal);
+  await tellOthers(of, left, name);
 }
 
 /** Removes the member and the Node of a host. Either may be gone already. */
@@ -209,25 +209,13 @@ async function isReadyServer({ layout, host }: Membership, server: HostSpec, sig
 }
 
 /**
- * The others take up the new membership: balancers at once and without dropping a connection; servers, which know etcd's
- * members from their start, one after the other, each drained and ready again before the next.
+ * The others take up the new membership, without dropping a connection. Servers see by themselves who etcd's members are, and
+ * without an address in front agents follow the endpoints of Service kubernetes.
  */
-async function tellOthers(of: Membership, topology: Topology, changed: string, signal: AbortSignal): Promise<void> {
+async function tellOthers(of: Membership, topology: Topology, changed: string): Promise<void> {
+  if (!topology.virtualAddress) return;
   const hosts = new Hosts({ layout: of.layout, env: of.host.env });
-  const others = controlPlanes(topology).filter(({ name }) => name !== changed);
-  // Without an address in front, agents follow the endpoints of Service kubernetes.
-  if (topology.virtualAddress) for (const { name } of others) await hosts.reload(name);
-  for (const one of others) {
-    await of.progress.step(`restarting the API server on ${one.name}`, async () => {
-      const before = (await hosts.processes(one.name)).find(({ component }) => component === 'server')?.pid;
-      if ((await hosts.terminate(one.name, 'server')) === 0) return;
-      await until(of.host.env.clock, READY_WITHIN_MS, signal, async () => {
-        const now = (await hosts.processes(one.name)).find(({ component }) => component === 'server')?.pid;
-        if (now === undefined || now === before) throw new Error(`the API server on ${one.name} has not restarted`);
-        if (!(await isReadyServer(of, one, signal))) throw new Error(`the API server on ${one.name} is not ready`);
-      });
-    });
-  }
+  for (const { name } of controlPlanes(topology)) if (name !== changed) await hosts.reload(name);
 }
 
 /** Tries until it does not throw; then, or after the time, with the last reason. */

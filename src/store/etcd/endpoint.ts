@@ -4,10 +4,11 @@ import { sleep, type Timer } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { Connection, type EtcdTls } from './connection.ts';
 import { METHODS } from './messages.ts';
+import type { PatienceTimings } from './patience.ts';
 import { type EndpointHealth, EtcdError, GRPC, type MemberStatus, NO_LEADER } from './rpc.ts';
 
 /** How soon a member that is no use is left. */
-export interface EtcdTimings {
+export interface EtcdTimings extends PatienceTimings {
   readonly dialTimeoutMs: number;
   /** How often each member is asked how it does, and how long it may take to say: one that does not is left. */
   readonly healthIntervalMs: number;
@@ -16,8 +17,6 @@ export interface EtcdTimings {
   readonly leaderChangeGraceMs: number;
   /** How long one request may take. */
   readonly requestTimeoutMs: number;
-  /** How long a request is offered to members before it is refused, when none takes it. */
-  readonly unavailableAfterMs: number;
 }
 
 const RECONNECT: BackoffPolicy = { initialMs: 50, maximumMs: 1_000, factor: 2, jitter: 0.3 };
@@ -39,11 +38,19 @@ export class Endpoint {
   #reason = 'not connected yet';
   #status: MemberStatus | undefined;
   #grace: Timer | undefined;
+  readonly #stop = new AbortController();
 
   constructor(options: EndpointOptions, signal: AbortSignal) {
     this.#options = options;
     this.url = options.url;
-    void this.#run(signal);
+    void this.#run(AbortSignal.any([signal, this.#stop.signal]));
+  }
+
+  /** The member is no member any more: streams go on elsewhere at once, calls under way have their time. */
+  retire(): void {
+    const { clock } = this.#options.env;
+    this.connection?.endStreams(new EtcdError(GRPC.UNAVAILABLE, 'the member has left etcd', true));
+    clock.timer(this.#options.timings.requestTimeoutMs, () => this.#stop.abort(new Error('the member has left etcd')));
   }
 
   /** The connection, when there is one that takes calls. */

@@ -5,6 +5,7 @@ import type { Revision } from '../contract.ts';
 import type { Connection, EtcdTls } from './connection.ts';
 import { Endpoint, type EtcdTimings } from './endpoint.ts';
 import { METHODS, type Method } from './messages.ts';
+import { Patience } from './patience.ts';
 import type { Message } from './protobuf.ts';
 import {
   type Alarm,
@@ -36,23 +37,37 @@ const OFFER_AGAIN_MS = 25;
 
 export class GrpcRpc implements EtcdRpc {
   readonly #options: GrpcRpcOptions;
-  readonly #endpoints: readonly Endpoint[];
+  readonly #patience: Patience;
   readonly #closing = new AbortController();
   readonly #waiting = new Set<() => void>();
+  #endpoints: readonly Endpoint[] = [];
 
   constructor(options: GrpcRpcOptions) {
     if (options.endpoints.length === 0) throw new Error('etcd needs an endpoint');
     this.#options = options;
-    const { tls, env, timings } = options;
-    const log = env.log.child('etcd');
-    this.#endpoints = options.endpoints.map(
-      (url) =>
-        new Endpoint({ url, tls, env: { ...env, log }, timings, changed: () => this.#changed() }, this.#closing.signal),
+    this.#patience = new Patience(options.env.clock, options.timings, () => this.#giveUp());
+    this.#endpoints = options.endpoints.map((url) => this.#endpoint(url));
+  }
+
+  #endpoint(url: string): Endpoint {
+    const { tls, env, timings } = this.#options;
+    const changed = (): void => this.#changed();
+    return new Endpoint(
+      { url, tls, env: { ...env, log: env.log.child('etcd') }, timings, changed },
+      this.#closing.signal,
     );
   }
 
   get endpoints(): readonly EndpointHealth[] {
     return this.#endpoints.map((e) => e.health);
+  }
+
+  /** From now on these are the members. What is known of those that stay is kept. */
+  useEndpoints(urls: readonly string[]): void {
+    const known = this.#endpoints;
+    this.#endpoints = urls.map((url) => known.find((one) => one.url === url) ?? this.#endpoint(url));
+    for (const endpoint of known) if (!urls.includes(endpoint.url)) endpoint.retire();
+    this.#changed();
   }
 
   async range(request: RangeRequest, options: CallOptions): Promise<RangeResponse> {
@@ -83,10 +98,7 @@ export class GrpcRpc implements EtcdRpc {
     const ended = new AbortController();
     const signal = AbortSignal.any([options.signal, ended.signal]);
     try {
-      const connection = await this.#connection(
-        options.signal,
-        this.#deadline(this.#options.timings.unavailableAfterMs),
-      );
+      const connection = await this.#connection(options.signal, this.#offered());
       const answers = connection.stream(METHODS.leaseKeepAlive, { id }, { end: true, signal });
       const { value } = await answers.next();
       return (value?.ttl as number | undefined) ?? 0;
@@ -101,7 +113,7 @@ export class GrpcRpc implements EtcdRpc {
     // With a connection at hand it begins at the call.
     const now = this.#pick();
     if (now) return open(now) as unknown as AsyncIterable<WatchResponse>;
-    const later = this.#connection(signal, this.#deadline(this.#options.timings.unavailableAfterMs)).then(open);
+    const later = this.#connection(signal, this.#offered()).then(open);
     later.catch(() => undefined);
     return (async function* () {
       yield* await later;
@@ -150,7 +162,7 @@ export class GrpcRpc implements EtcdRpc {
   }
 
   async *snapshot(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    const connection = await this.#connection(signal, this.#deadline(this.#options.timings.unavailableAfterMs));
+    const connection = await this.#connection(signal, this.#offered());
     let remaining: unknown;
     for await (const part of connection.stream(METHODS.snapshot, {}, { end: true, signal })) {
       remaining = part.remaining;
@@ -163,18 +175,17 @@ export class GrpcRpc implements EtcdRpc {
 
   close(): void {
     this.#closing.abort(new Error('the client is closed'));
+    this.#patience.close();
     this.#wake();
   }
 
   /** A write is offered again only when it certainly was not made. */
   async #call(method: Method, request: object, options: CallOptions, kind: 'read' | 'write'): Promise<Message> {
     const { clock } = this.#options.env;
-    const { requestTimeoutMs, unavailableAfterMs } = this.#options.timings;
-    const timeoutMs = options.timeoutMs ?? requestTimeoutMs;
-    const deadlineMs = this.#deadline(timeoutMs);
-    const offeredMs = this.#deadline(Math.min(timeoutMs, unavailableAfterMs));
+    const deadlineMs = this.#deadline(options.timeoutMs ?? this.#options.timings.requestTimeoutMs);
+    const untilMs = this.#offered(deadlineMs);
     for (;;) {
-      const connection = this.#pick() ?? (await this.#connection(options.signal, offeredMs));
+      const connection = this.#pick() ?? (await this.#connection(options.signal, untilMs));
       const left = deadlineMs - clock.monotonic();
       try {
         return await connection.unary(method, request, {
@@ -185,7 +196,7 @@ export class GrpcRpc implements EtcdRpc {
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
         const again = error.transient && (kind === 'read' || error.notMade);
-        if (!again || clock.monotonic() >= offeredMs || this.#closing.signal.aborted) throw error;
+        if (!again || clock.monotonic() >= untilMs() || this.#closing.signal.aborted) throw error;
         const other = this.#pick();
         if (!other || other === connection) await sleep(clock, OFFER_AGAIN_MS, options.signal);
       }
@@ -202,13 +213,13 @@ export class GrpcRpc implements EtcdRpc {
     return any;
   }
 
-  async #connection(signal: AbortSignal, untilMs: number): Promise<Connection> {
+  async #connection(signal: AbortSignal, untilMs: () => number): Promise<Connection> {
     for (;;) {
       signal.throwIfAborted();
       if (this.#closing.signal.aborted) throw new EtcdError(GRPC.UNAVAILABLE, 'the client is closed', false);
       const connection = this.#pick();
       if (connection) return connection;
-      const left = untilMs - this.#options.env.clock.monotonic();
+      const left = untilMs() - this.#options.env.clock.monotonic();
       if (0 >= left) {
         const reasons = this.endpoints.map((e) => `${e.url}: ${e.reason}`).join('; ');
         throw new EtcdError(GRPC.UNAVAILABLE, `no etcd endpoint can be reached (${reasons})`, false);
@@ -233,17 +244,35 @@ export class GrpcRpc implements EtcdRpc {
   }
 
   #changed(): void {
+    this.#patience.see(this.#endpoints.some((e) => e.healthy));
     this.#wake();
     // Streams on a member that has lost its leader hear nothing: where another member is well, they go on there.
-    if (!this.#endpoints?.some((e) => e.healthy)) return;
+    if (!this.#endpoints.some((e) => e.healthy)) return;
     for (const endpoint of this.#endpoints) {
       if (endpoint.healthy) continue;
       endpoint.connection?.endStreams(new EtcdError(GRPC.UNAVAILABLE, 'the member is left for one that is well', true));
     }
   }
 
+  /** The quorum counts as gone: what is under way is refused, or its outcome not known. */
+  #giveUp(): void {
+    const { clock, log } = this.#options.env;
+    const text = `no member of etcd has known a leader for ${this.#options.timings.leaderlessAfterMs} ms`;
+    log.warn('requests are refused', { reason: text });
+    for (const { connection } of this.#endpoints) {
+      connection?.failOlder(clock.monotonic(), 'all', new EtcdError(GRPC.UNAVAILABLE, text, true));
+    }
+    this.#wake();
+  }
+
   #wake(): void {
     for (const wake of [...this.#waiting]) wake();
+  }
+
+  /** Until when a request that begins now is offered: known anew each time. */
+  #offered(deadlineMs = Number.POSITIVE_INFINITY): () => number {
+    const beganMs = this.#options.env.clock.monotonic();
+    return () => Math.min(deadlineMs, this.#patience.offeredUntil(beganMs));
   }
 
   #deadline(afterMs: number): number {

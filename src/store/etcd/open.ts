@@ -1,10 +1,11 @@
-// etcd as a server uses it: the client to all members, the store over it, and its turn at compaction.
+// etcd as a server uses it: the client to all members, the store over it, and its turn at compaction, and its members as they come and go.
 import type { Environment } from '../../lib/environment.ts';
 import type { Store } from '../contract.ts';
 import { runCompactor } from './compactor.ts';
 import type { EtcdTls } from './connection.ts';
 import type { EtcdTimings } from './endpoint.ts';
 import { EtcdStore } from './etcd-store.ts';
+import { followMembers } from './follow-members.ts';
 import { GrpcRpc } from './grpc-rpc.ts';
 import type { EtcdRpc } from './rpc.ts';
 
@@ -14,6 +15,8 @@ export interface OpenEtcdOptions {
   readonly tls?: EtcdTls;
   readonly env: Pick<Environment, 'clock' | 'random' | 'log'>;
   readonly timings: EtcdTimings;
+  /** The members are asked this often who they are, and are used as they advertise themselves. Absent: `endpoints` stay. */
+  readonly membersIntervalMs?: number;
   /** 0: this server never compacts. Default: upstream's five minutes. */
   readonly compactionIntervalMs?: number;
 }
@@ -24,14 +27,18 @@ export interface OpenedEtcd {
 }
 
 /** Connects in the background: the first read waits for a member, and says which were tried when none comes. */
-export function openEtcdStore({ compactionIntervalMs, ...options }: OpenEtcdOptions): OpenedEtcd {
+export function openEtcdStore({ compactionIntervalMs, membersIntervalMs, ...options }: OpenEtcdOptions): OpenedEtcd {
   const { clock, log } = options.env;
   const rpc = new GrpcRpc(options);
-  const compaction = new AbortController();
-  const store = new EtcdStore({ rpc, clock, log, onClose: () => compaction.abort(new Error('the store is closed')) });
+  const closing = new AbortController();
+  const store = new EtcdStore({ rpc, clock, log, onClose: () => closing.abort(new Error('the store is closed')) });
   if (compactionIntervalMs !== 0) {
     const interval = compactionIntervalMs === undefined ? {} : { intervalMs: compactionIntervalMs };
-    void runCompactor({ rpc, clock, log, ...interval }, compaction.signal);
+    void runCompactor({ rpc, clock, log, ...interval }, closing.signal);
+  }
+  if (membersIntervalMs !== undefined) {
+    const use = (endpoints: readonly string[]): void => rpc.useEndpoints(endpoints);
+    void followMembers({ rpc, use, clock, log, intervalMs: membersIntervalMs }, closing.signal);
   }
   return { store, rpc };
 }
