@@ -194,7 +194,16 @@ export class Connection {
     return messages;
   }
 
+  /** Throws an EtcdError when the session cannot take it: one that breaks says so here before it says that it is destroyed. */
   #open(method: Method, timeoutMs: number | undefined): ClientHttp2Stream {
+    try {
+      return this.#request(method, timeoutMs);
+    } catch (cause) {
+      throw new EtcdError(GRPC.UNAVAILABLE, 'the connection is closed', false, cause);
+    }
+  }
+
+  #request(method: Method, timeoutMs: number | undefined): ClientHttp2Stream {
     return this.#session.request({
       ':method': 'POST',
       ':path': method.path,
