@@ -205,6 +205,7 @@ class NodeAgent {
       nodeName,
       hostIPs: options.nodeIPs,
       admit: (pod) => this.#admit(pod),
+      refreshNode: (signal) => this.#node.refresh(signal),
       done: (uid) => this.#workers.delete(uid),
     };
   }

@@ -304,6 +304,20 @@ describe('kubelet with containerd', () => {
     assert.equal(lease.spec.leaseDurationSeconds, 40);
   });
 
+  test('takes a pod that selects a label its node was given a moment ago, and none that it has not', async () => {
+    const selecting = (name: string, moment: string): Promise<Pod> => {
+      const containers = [{ name: 'c', command: ['true'] }];
+      return createPod(name, { restartPolicy: 'Never', nodeSelector: { moment }, containers });
+    };
+    const body = { metadata: { labels: { moment: 'now' } } };
+    await m.client.resource('nodes').patch({ name: NODE }, { type: 'merge', body });
+    await selecting('here', 'now');
+    await selecting('elsewhere', 'never');
+    const refused = await podWhen('elsewhere', 'ends', (pod) => pod.status?.phase === 'Failed');
+    assert.equal(refused.status?.reason, 'NodeAffinity');
+    await podWhen('here', 'succeeds', (pod) => pod.status?.phase === 'Succeeded');
+  });
+
   test('runs a pod to completion: environment, volumes, hosts, names, log and termination message', async () => {
     await m.client
       .resource('configmaps')

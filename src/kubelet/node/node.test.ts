@@ -27,6 +27,7 @@ class Stored {
   readonly client = {
     resource: () => ({
       create: async (node: Node) => this.put(node),
+      get: async () => this.node,
       list: async () => ({ items: this.node ? [this.node] : [], resourceVersion: '1' }),
       patch: async (_: unknown, patch: Patch) => {
         this.patches++;
@@ -47,13 +48,11 @@ const CRI = {
   listImages: async () => [],
 } as unknown as CriClient;
 
-test('a node that others have called unknown says at its next look that it is well, and not only with its next report', async () => {
-  const clock = new FakeClock();
+function keeperOf({ client }: Stored, clock: FakeClock): NodeKeeper {
   const env: Environment = { clock, random: seededRandom(1), log: silentLog, metrics: undefined as never };
-  const stored = new Stored();
   const conditions = ['RuntimeReady', 'NetworkReady'].map((type) => ({ type, status: true, reason: '', message: '' }));
-  const keeper = new NodeKeeper({
-    client: stored.client,
+  return new NodeKeeper({
+    client,
     env,
     cri: { ...CRI, status: async () => ({ status: { conditions } }) } as unknown as CriClient,
     nodeName: 'n',
@@ -68,6 +67,12 @@ test('a node that others have called unknown says at its next look that it is we
     directory: tmpdir(),
     runtimeSeenMs: () => undefined,
   });
+}
+
+test('a node that others have called unknown says at its next look that it is well, and not only with its next report', async () => {
+  const clock = new FakeClock();
+  const stored = new Stored();
+  const keeper = keeperOf(stored, clock);
   const stop = new AbortController();
   const running = keeper.run(stop.signal);
   const ready = (): string | undefined => stored.node?.status?.conditions?.find((c) => c.type === 'Ready')?.status;
@@ -97,4 +102,18 @@ test('a node that others have called unknown says at its next look that it is we
   assert.equal(stored.patches, 2);
   stop.abort();
   await running;
+});
+
+test('labels that the node was given since its last look are learnt when asked for', async () => {
+  const stored = new Stored();
+  const keeper = keeperOf(stored, new FakeClock());
+  const labels = (zone: string): Node => ({ metadata: { name: 'n', labels: { zone } }, spec: {} });
+  const { signal } = new AbortController();
+  const old = stored.put(labels('a'));
+  stored.put(labels('b'));
+  await keeper.refresh(signal);
+  assert.equal(keeper.node?.metadata.labels?.zone, 'b');
+  stored.node = old;
+  await keeper.refresh(signal);
+  assert.equal(keeper.node?.metadata.labels?.zone, 'b', 'what is older is not learnt');
 });

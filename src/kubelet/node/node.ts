@@ -165,7 +165,16 @@ export class NodeKeeper {
     const { client, nodeName } = this.#o;
     const query = { fieldSelector: `metadata.name=${nodeName}`, resourceVersion: '0' };
     const [found] = (await client.resource('nodes').list(query, signal)).items;
-    if (!found) return;
+    if (found) this.#learn(found);
+  }
+
+  /** Asks the API for the node as it is now: what a decision rests on may be newer than the last look. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    const { client, nodeName } = this.#o;
+    this.#learn(await client.resource('nodes').get({ name: nodeName }, signal));
+  }
+
+  #learn(found: Node): void {
     const isNewer = Number(found.metadata.resourceVersion) > Number(this.#node?.metadata.resourceVersion ?? 0);
     if (isNewer || found.metadata.uid !== this.#node?.metadata.uid) this.#node = found;
   }

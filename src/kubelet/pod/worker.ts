@@ -37,6 +37,8 @@ export interface WorkerTools {
   readonly hostIPs: readonly string[];
   /** Whether the node takes the pod; asked once, before anything of it runs. */
   readonly admit: (pod: Pod) => PodFailure | undefined;
+  /** Learns the node as the API has it now. */
+  readonly refreshNode: (signal: AbortSignal) => Promise<void>;
   /** The pod is gone from API and node. */
   readonly done: (uid: string) => void;
 }
@@ -169,7 +171,7 @@ export class PodWorker {
   async #sync(signal: AbortSignal): Promise<number | undefined> {
     if (this.#cleared) return undefined;
     this.#observed = await this.#t.observer.observe(this.uid, signal);
-    this.#admit();
+    await this.#admit(signal);
     this.#checkDeadline();
     if (this.#isEnding()) return this.#end(signal);
     this.#t.objects.register(this.#pod);
@@ -180,11 +182,17 @@ export class PodWorker {
     return this.#act(actions, signal);
   }
 
-  #admit(): void {
+  /** Between the node's verdict and its being remembered nothing waits: other pods are judged meanwhile. */
+  async #admit(signal: AbortSignal): Promise<void> {
     if (this.#admitted || this.#failure) return;
     // What has run here before was admitted before.
     const known = this.#observed.sandboxes.length > 0 || this.#pod.metadata.deletionTimestamp || this.#removed;
-    const failure = known ? undefined : this.#t.admit(this.#pod);
+    let failure = known ? undefined : this.#t.admit(this.#pod);
+    if (failure?.reason === 'NodeAffinity') {
+      // The scheduler may have seen labels of the node that have not come here yet.
+      await this.#t.refreshNode(signal).catch(() => signal.throwIfAborted());
+      failure = this.#t.admit(this.#pod);
+    }
     if (!failure) {
       this.#admitted = true;
       return;
