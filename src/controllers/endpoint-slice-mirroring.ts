@@ -4,7 +4,7 @@ import { keyOf } from '../api/object.ts';
 import { Expectations } from '../client/expectations.ts';
 import { controllerReference } from '../machinery/meta.ts';
 import { isReason } from '../machinery/status.ts';
-import { applySlices, changed, MANAGED_BY, SERVICE_NAME, type SliceDecision } from './endpoint-slice.ts';
+import { applySlices, changed, MANAGED_BY, SERVICE_NAME, type SliceDecision, serviceKeyOf } from './endpoint-slice.ts';
 import { type Controller, type ControllerContext, watch } from './runtime.ts';
 import { portsKey } from './service-endpoints.ts';
 
@@ -110,11 +110,7 @@ function sliceOf(
   };
 }
 
-const ofService = (slice: EndpointSlice): string[] => {
-  const { labels, namespace } = slice.metadata;
-  const service = labels?.[SERVICE_NAME];
-  return service !== undefined && labels?.[MANAGED_BY] === MANAGER ? [`${namespace}/${service}`] : [];
-};
+const ofService = serviceKeyOf(MANAGER);
 
 export function endpointSliceMirroringController(): Controller {
   let expectations: Expectations<EndpointSlice> | undefined;

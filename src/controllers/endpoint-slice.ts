@@ -179,11 +179,15 @@ export function changed(before: EndpointSlice, after: EndpointSlice): boolean {
   );
 }
 
-const serviceKey = (slice: EndpointSlice): string[] => {
-  const service = slice.metadata.labels?.[SERVICE_NAME];
-  const mine = slice.metadata.labels?.[MANAGED_BY] === MANAGER;
-  return service !== undefined && mine ? [`${slice.metadata.namespace}/${service}`] : [];
-};
+/** The key of a slice's service, for the slices of one manager. */
+export function serviceKeyOf(manager: string): (slice: EndpointSlice) => string[] {
+  return ({ metadata: { labels, namespace } }) => {
+    const service = labels?.[SERVICE_NAME];
+    return service !== undefined && labels?.[MANAGED_BY] === manager ? [`${namespace}/${service}`] : [];
+  };
+}
+
+const serviceKey = serviceKeyOf(MANAGER);
 
 export function endpointSliceController(): Controller {
   let expectations: Expectations<EndpointSlice> | undefined;
