@@ -44,7 +44,7 @@ function environment(
   const entries = containerEnvironment({
     pod: aPod({ serviceAccountName: 'robot' }, { labels: { app: 'x' } }),
     podIPs: ['10.0.0.7', 'fd00::7'],
-    hostIPs: ['192.168.0.1'],
+    hostIPs: ['192.168.0.1', 'fd00::1'],
     nodeName: 'n1',
     container: aContainer('main', container),
     services: [{ name: 'DB_SERVICE_HOST', value: '10.96.0.9' }],
@@ -70,6 +70,8 @@ test('sources in their order: services, envFrom, env', () => {
       { name: 'DB_SERVICE_HOST', value: 'localhost' },
       { name: 'LATER', value: '$(DB_SERVICE_HOST) $(UNKNOWN)' },
       { name: 'IPS', valueFrom: { fieldRef: { fieldPath: 'status.podIPs' } } },
+      { name: 'HOST', valueFrom: { fieldRef: { fieldPath: 'status.hostIP' } } },
+      { name: 'HOSTS', valueFrom: { fieldRef: { fieldPath: 'status.hostIPs' } } },
       { name: 'LABEL', valueFrom: { fieldRef: { fieldPath: "metadata.labels['app']" } } },
       { name: 'MISSING', valueFrom: { secretKeyRef: { name: 'sec', key: 'none', optional: true } } },
     ],
@@ -82,6 +84,8 @@ test('sources in their order: services, envFrom, env', () => {
     DB_SERVICE_HOST: 'localhost',
     LATER: 'localhost $(UNKNOWN)',
     IPS: '10.0.0.7,fd00::7',
+    HOST: '192.168.0.1',
+    HOSTS: '192.168.0.1,fd00::1',
     LABEL: 'x',
   });
 });

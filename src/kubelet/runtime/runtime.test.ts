@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod } from '../../api/generated/types.ts';
+import type { Container, Pod } from '../../api/generated/types.ts';
 import { aContainer, aPod } from '../pod/fixtures.ts';
 import { containerConfig, verifyRunAsNonRoot } from './container-config.ts';
 import { hostsFile, podDns, podNames } from './dns.ts';
@@ -143,6 +143,20 @@ test('the container: expansion, security, seccomp', () => {
   assert.deepEqual([security.noNewPrivs, security.readonlyRootfs], [true, true]);
   assert.deepEqual(security.seccomp, { profileType: 'Localhost', localhostRef: '/s/p.json' });
   assert.ok(security.maskedPaths!.includes('/proc/kcore'));
+});
+
+test("user and group: the container's own, else the pod's", () => {
+  const ofPod = { runAsUser: 1001, runAsGroup: 2002 };
+  const ids = (own: Container['securityContext']): unknown[] => {
+    const container = aContainer('main', own ? { securityContext: own } : {});
+    const pod = aPod({ containers: [container], securityContext: ofPod });
+    const rest = { restartCount: 0, environment: [], mounts: [], resources: {}, terminationHostPath: '/t' };
+    const { linux } = containerConfig({ pod, container, image, seccompDir: '/s', ...rest });
+    return [linux.securityContext.runAsUser, linux.securityContext.runAsGroup];
+  };
+  assert.deepEqual(ids(undefined), [{ value: 1001 }, { value: 2002 }]);
+  assert.deepEqual(ids({ runAsUser: 1, runAsGroup: 0 }), [{ value: 1 }, { value: 0 }]);
+  assert.deepEqual(ids({ runAsGroup: 5 }), [{ value: 1001 }, { value: 5 }]);
 });
 
 test('runAsNonRoot is verified', () => {

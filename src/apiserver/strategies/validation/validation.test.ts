@@ -76,6 +76,20 @@ const PODS: readonly Row[] = [
     ],
   },
   {
+    wrong: 'sysctls',
+    of: POD,
+    fields: spec({
+      securityContext: {
+        // As the conformance test has them: what is wrong in the name alone, what no node allows is the kubelet's to refuse.
+        sysctls: ['foo-', 'kernel.shmmax', 'safe-and-unsafe', 'bar..'].map((name) => ({ name, value: '1' })),
+      },
+    }),
+    said: ['foo-', 'bar..'].map(
+      (name) =>
+        `spec.securityContext.sysctls[${name === 'foo-' ? 0 : 3}].name: Invalid value: "${name}": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`,
+    ),
+  },
+  {
     wrong: 'mount of no volume',
     of: POD,
     fields: spec({}, { volumeMounts: [{ name: 'v', mountPath: '/a' }] }),
