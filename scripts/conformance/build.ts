@@ -54,6 +54,11 @@ export async function ensureSuite(cache: string, say: (text: string) => void): P
   return suite;
 }
 
+/** Where the suite's source is. */
+export function sourceIn(cache: string): string {
+  return join(cache, 'gopath', 'src', MODULE);
+}
+
 /** Options that make apt read Debian 12 and its sources, with lists of our own: the machine's stay as they are. */
 async function ownAptLists(cache: string): Promise<readonly string[]> {
   const machine = '/etc/apt/sources.list.d/debian.sources';
@@ -81,7 +86,7 @@ async function unpackSource(cache: string, apt: readonly string[]): Promise<stri
   const hash = createHash('sha256');
   await pipeline(createReadStream(archive), hash);
   if (hash.digest('hex') !== SOURCE.sha256) throw new Error(`${archive} is not the source that is expected`);
-  const tree = join(cache, 'gopath', 'src', MODULE);
+  const tree = sourceIn(cache);
   rmSync(tree, { recursive: true, force: true });
   mkdirSync(tree, { recursive: true });
   await run('tar', ['-xzf', archive, '--strip-components=1', '-C', tree]);

@@ -3,6 +3,7 @@
 import { chmodSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { busybox, copy, program, type Recipe, write, writeImage } from '../image-archive.ts';
+import { sourceIn } from './build.ts';
 import { run } from './process.ts';
 
 /** Debian packages whose programs the images have. */
@@ -30,9 +31,11 @@ function system(root: string): void {
   write(root, '/etc/nsswitch.conf', 'hosts: files dns\n');
 }
 
-/** Programs of Debian in the place of busybox's own. */
+/** Programs of Debian in the place of busybox's own. The shell too: busybox's runs its own, whatever PATH says. */
 function programs(root: string, paths: readonly string[]): void {
   for (const path of paths) program(root, path);
+  program(root, '/bin/dash');
+  copy(root, '/bin/sh', '/bin/dash');
 }
 
 /** A program that stands for busybox's of the same name. */
@@ -43,9 +46,11 @@ function instead(root: string, path: string, from: string): void {
 
 const plain: Recipe = { files: system, config: { Cmd: ['sh'], Env: PATH } };
 
-const agnhost = (bin: string): Recipe => ({
+const agnhost = (bin: string, source: string): Recipe => ({
   files(root) {
     system(root);
+    mkdirSync(join(root, 'uploads'));
+    for (const name of ['localhost.crt', 'localhost.key']) copy(root, `/${name}`, join(source, 'porter', name));
     programs(root, PROGRAMS);
     instead(root, '/usr/bin/nc', '/bin/nc.openbsd');
     copy(root, '/agnhost', join(bin, 'agnhost'));
@@ -96,8 +101,9 @@ const privileges: Recipe = {
 
 const E2E = 'gcr.io/kubernetes-e2e-test-images';
 
-/** By name. `bin` has the programs that were built with the suite. */
-function recipes(bin: string): { readonly [name: string]: Recipe } {
+/** By name, from the programs that were built with the suite, and its source. */
+function recipes(cache: string): { readonly [name: string]: Recipe } {
+  const bin = join(cache, 'bin');
   const httpd = web('/usr/local/apache2/htdocs', { 'index.html': '<html><body><h1>It works!</h1></body></html>\n' });
   const nginx = web('/usr/share/nginx/html', { 'index.html': '<title>Welcome to nginx!</title>\n' });
   const demo = (name: string): Recipe => web('/www', { 'data.json': `{\n"image": "${name}.jpg"\n}\n` });
@@ -110,7 +116,7 @@ function recipes(bin: string): { readonly [name: string]: Recipe } {
     config: { Entrypoint: [path], Env: PATH },
   });
   return {
-    'k8s.gcr.io/e2e-test-images/agnhost:2.21': agnhost(bin),
+    'k8s.gcr.io/e2e-test-images/agnhost:2.21': agnhost(bin, join(sourceIn(cache), 'test/images/agnhost')),
     'docker.io/library/busybox:1.29': plain,
     'k8s.gcr.io/pause:3.2': {
       files: (root) => copy(root, '/pause', join(bin, 'agnhost')),
@@ -148,7 +154,7 @@ function recipes(bin: string): { readonly [name: string]: Recipe } {
 /** Archives of every image, made in `cache` where they are missing. */
 export async function ensureImages(cache: string, say: (text: string) => void): Promise<readonly string[]> {
   const folder = join(cache, 'images');
-  const wanted = Object.entries(recipes(join(cache, 'bin'))).map(
+  const wanted = Object.entries(recipes(cache)).map(
     ([name, recipe]) => [name, recipe, join(folder, `${name.replace(/[/:]/g, '_')}.tar`)] as const,
   );
   const missing = wanted.filter(([, , file]) => !existsSync(file));
