@@ -47,6 +47,10 @@ const EDGES: Readonly<Record<string, { readonly may: readonly Access[]; readonly
     because: 'loads ws with the first WebSocket',
   },
   'apiserver/http/service-proxy.ts': { may: ['network'], because: 'the connections to services' },
+  'apiserver/http/rewrite-answer.ts': {
+    may: ['turns'],
+    because: 'unpacks and packs what it rewrites on other threads',
+  },
   'apiserver/http/proxyable.ts': { may: ['network'], because: 'looks up the names that requests are proxied to' },
   'store/etcd/connection.ts': { may: ['network'], because: 'the connections to etcd; the simulator uses the model' },
   'apiserver/http/ask.ts': { may: ['network'], because: 'the connections to webhooks and extension API servers' },

@@ -11,7 +11,7 @@ import {
 import type { AddressInfo, Server } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { Registry } from 'prom-client';
 import type { ComponentStatus } from '../api/generated/types.ts';
 import { Tables } from '../api/tables.ts';
@@ -612,7 +612,12 @@ describe('to kubelets, pods and services', () => {
     });
     kubelet = https;
     upstream = createHttpServer((request, response) => {
+      const page = '<a href="/rewriteme">é</a>';
+      const html = { 'content-type': 'text/html; charset=utf-8', 'access-control-allow-origin': '*' };
       if (request.url === '/moved') response.writeHead(302, { location: '/elsewhere' }).end();
+      else if (request.url === '/page') response.writeHead(200, html).end(page);
+      else if (request.url === '/packed')
+        response.writeHead(200, { ...html, 'content-encoding': 'gzip' }).end(gzipSync(page));
       else response.end(`${request.method} ${request.url} ${request.headers['x-forwarded-proto']}`);
     });
     for (const one of [kubelet, upstream]) await new Promise<void>((resolve) => one.listen(0, '127.0.0.1', resolve));
@@ -722,6 +727,13 @@ describe('to kubelets, pods and services', () => {
     assert.equal((await http2('GET', `${proxy}/some/path?q=1`)).text, 'GET /some/path?q=1 https');
     assert.equal((await http1('POST', `${proxy}/x`, { body: {} })).text, 'POST /x https');
     assert.equal((await http2('GET', `${proxy}/moved`)).headers.location, `${proxy}/elsewhere`);
+    const link = `<a href="${proxy}/rewriteme">é</a>`;
+    const page = await http2('GET', `${proxy}/page`);
+    assert.deepEqual([page.text, page.headers['access-control-allow-origin']], [link, undefined]);
+    const head = await http2('HEAD', `${proxy}/packed`);
+    assert.deepEqual([head.status, head.text], [200, '']);
+    const packed = await http2('GET', `${proxy}/packed`);
+    assert.equal(gunzipSync(packed.raw).toString(), link);
     const bare = await http2('GET', proxy);
     assert.deepEqual([bare.status, bare.headers.location], [301, `${proxy}/`]);
     const none = await http2('GET', '/api/v1/namespaces/default/pods/p:1/proxy/');

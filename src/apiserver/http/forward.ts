@@ -81,13 +81,21 @@ export function forward(exchange: Exchange, destination: Destination, further: o
   });
 }
 
-/** Sends the answer of a forwarded request to the client, no faster than the client reads. Resolves at its end. */
-export async function relay(answer: IncomingMessage, response: Response, headers: ResponseHeaders): Promise<void> {
+/**
+ * Sends the answer of a forwarded request to the client, no faster than the client reads. Resolves at its end. `body`: what
+ * has become of the answer's.
+ */
+export async function relay(
+  answer: IncomingMessage,
+  response: Response,
+  headers: ResponseHeaders,
+  body: AsyncIterable<unknown> = answer,
+): Promise<void> {
   const code = answer.statusCode ?? 502;
   response.code = code;
   const sink = response.exchange.stream(code, headers);
   try {
-    for await (const chunk of answer) if (!sink.write(chunk as Buffer)) await sink.drained();
+    for await (const chunk of body) if (!sink.write(chunk as Buffer)) await sink.drained();
     sink.end();
   } catch (error) {
     sink.destroy();

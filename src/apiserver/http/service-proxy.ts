@@ -4,11 +4,13 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { EndpointSlice, Node, ObjectReference, Pod, Service } from '../../api/generated/types.ts';
 import type { Random } from '../../lib/random.ts';
 import { badRequest, isReason, StatusError } from '../../machinery/status.ts';
+import type { ResponseHeaders } from './exchange.ts';
 import { type Destination, forward, forwardUpgrade, relay, returnedHeaders } from './forward.ts';
 import type { Connector } from './handler.ts';
 import { kubeletAddress, type ProxyLookups } from './kubelet-proxy.ts';
 import { checkProxyable, type IsProxyable } from './proxyable.ts';
 import type { ResourceRequest } from './resource-handler.ts';
+import { withLinks } from './rewrite-answer.ts';
 
 export interface ServiceProxyLookups extends ProxyLookups {
   service(namespace: string, name: string, signal: AbortSignal): Promise<Service>;
@@ -90,7 +92,9 @@ function proxy(locate: Locate): Connector {
     const host = exchange.header('host') ?? exchange.header(':authority') ?? '';
     const further = { 'x-forwarded-uri': exchange.path, 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
     const answer = await forward(exchange, onlyHttpsAgent(destination), further);
-    await relay(answer, response, rebased(returnedHeaders(answer), prefix, destination));
+    const from = { prefix, host: authority(destination), clientHost: host };
+    const { headers, body } = withLinks(answer, withoutCors(returnedHeaders(answer)), from, exchange.method !== 'HEAD');
+    await relay(answer, response, headers, body);
   };
 }
 
@@ -109,14 +113,15 @@ function proxyPrefix(path: string): string {
   return parts.slice(0, length).join('/');
 }
 
-/** Redirects within the thing stay within its proxy path. */
-function rebased(headers: ReturnType<typeof returnedHeaders>, prefix: string, { scheme, host, port }: Destination) {
-  const { location } = headers;
-  if (typeof location !== 'string') return headers;
-  const base = new URL(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`);
-  const target = URL.canParse(location, base) ? new URL(location, base) : undefined;
-  if (!target || target.host !== base.host) return headers;
-  return { ...headers, location: `${prefix}${target.pathname}${target.search}${target.hash}` };
+function authority({ host, port }: Destination): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+const CORS = ['credentials', 'headers', 'methods', 'origin'].map((what) => `access-control-allow-${what}`);
+
+/** Whom a thing trusts is not whom the API server trusts, whose origin the answer has. */
+function withoutCors(headers: ResponseHeaders): ResponseHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !CORS.includes(name)));
 }
 
 export function parseProxyName(text: string): ProxyName {
