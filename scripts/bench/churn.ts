@@ -41,7 +41,8 @@ const LANES = 16;
 /** Histories of changes fill at first. */
 const WARM_UP = 0.5;
 const metadata = (round: number, i: number) => ({ name: `churn-${round}-${i}`, labels: { app: 'churn' } });
-const PADDING = 'x'.repeat(2000);
+/** Big, so that histories that are bounded by bytes are full soon. */
+const PADDING = 'x'.repeat(10_000);
 const container = { name: 'main', image: 'registry.example/churn:1', env: [{ name: 'PADDING', value: PADDING }] };
 
 /** Of each kind: where, and what. Controllers follow the Deployments; nobody runs the pods. */

@@ -11,6 +11,7 @@ import { type Store, type StoreEvent, StoreUnavailableError, TooOldError } from 
 import { openMemoryStore } from '../../store/memory.ts';
 import type { Filter, ResourceCache, WatchDelivery } from '../contract.ts';
 import { type FieldsOf, type StoreCaches, startCaches } from './cache-set.ts';
+import type { PlacedObject } from './cached-object.ts';
 import { HISTORY_EVENTS } from './history.ts';
 
 const tables = new Tables();
@@ -439,4 +440,43 @@ test('reached waits for the revision or the signal', async (t) => {
   assert.equal(done, false);
   await w.put('/elsewhere');
   await reached;
+});
+
+test('what watchers saw of former and deleted objects is not kept parsed for as long as history is', async (t) => {
+  const { caches, store } = await start(t);
+  const w = new Writer(store);
+  const cache = caches.for(pods);
+  const delivered: PlacedObject[] = [];
+  cache.watch({
+    filter: { labels: parseLabelSelector('on=yes') },
+    after: cache.revision,
+    signal: never,
+    deliver: (batch) => {
+      for (const one of batch) {
+        if (one.type === 'BOOKMARK') continue;
+        // By now the object may be superseded.
+        assert.equal(one.object.object.metadata.resourceVersion, String(one.revision));
+        delivered.push(one.object as PlacedObject);
+      }
+    },
+    end: (reason) => assert.fail(reason),
+  });
+  const labels = { on: 'yes' };
+  for (let i = 0; i < 50; i++) {
+    for (let n = 0; n < 20; n++) await w.put('/registry/pods/a/often', { labels, nodeName: `${n}` });
+    await w.put(`/registry/pods/a/short-${i}`, { labels });
+    await w.remove(`/registry/pods/a/short-${i}`);
+    await caches.consistent(never);
+    await settle();
+  }
+  assert.equal(delivered.length, 1100);
+  for (let i = 0; i < 500; i++) await w.put('/registry/pods/a/other', { labels: { on: 'no' } });
+  await caches.consistent(never);
+  const kept = delivered.filter((object) => object.parsed).map(({ revision }) => revision);
+  assert.deepEqual(kept, [cache.get('a', 'often')?.revision], 'only what is current');
+  assert.equal(
+    delivered[0]!.object.metadata.resourceVersion,
+    String(delivered[0]!.revision),
+    'parsed again when asked',
+  );
 });

@@ -25,6 +25,7 @@ export class StoredObject implements CachedObject {
   #spliced = false;
   #object: KubeObject | undefined;
   #derived: Map<string, unknown> | undefined;
+  #past = false;
 
   constructor(key: string, value: Buffer, revision: Revision) {
     this.key = key;
@@ -52,6 +53,13 @@ export class StoredObject implements CachedObject {
 
   /** Lets go of what can be made from the bytes again: for an object that is history. */
   release(): void {
+    this.#past = true;
+    this.cool();
+  }
+
+  /** As release, when that has been called: somebody has looked at it since. */
+  cool(): void {
+    if (!this.#past) return;
     this.#object = undefined;
     this.#derived = undefined;
   }
@@ -100,8 +108,11 @@ export class PlacedObject extends StoredObject implements Versioned {
     return this.#namespace;
   }
 
-  asOf(revision: Revision): CachedObject {
-    return new PlacedObject({ key: this.key, value: this.storedBytes(), revision }, this.#namespace);
+  /** Of the past from the beginning. */
+  asOf(revision: Revision): PlacedObject {
+    const then = new PlacedObject({ key: this.key, value: this.storedBytes(), revision }, this.#namespace);
+    then.release();
+    return then;
   }
 }
 

@@ -8,23 +8,36 @@ type Delivery = Exclude<WatchDelivery, { type: 'BOOKMARK' }>;
 /** An object of the cache. History keeps it: it holds its bytes once, and what is derived from them only while it is current. */
 export interface Versioned extends CachedObject {
   /** The same contents as of another revision. */
-  asOf(revision: Revision): CachedObject;
+  asOf(revision: Revision): Versioned;
+  /** Lets go of what was made of the bytes, when it is no longer current. */
+  cool(): void;
 }
 
 export class ObjectEvent implements CacheEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
-  readonly object: CachedObject;
+  readonly object: Versioned;
   readonly previous: Versioned | undefined;
   readonly revision: Revision;
   #same: Delivery | undefined;
   #entered: Delivery | undefined;
   #left: Delivery | undefined;
+  #departedObject: Versioned | undefined;
 
-  constructor(event: CacheEvent & { readonly previous: Versioned | undefined }) {
+  constructor(event: CacheEvent & { readonly object: Versioned; readonly previous: Versioned | undefined }) {
     this.type = event.type;
     this.object = event.object;
     this.previous = event.previous;
     this.revision = event.revision;
+  }
+
+  /**
+   * Its watchers have had it: those that come later are few. What they were shown of former states is not kept for as long
+   * as history lasts.
+   */
+  cool(): void {
+    this.object.cool();
+    this.previous?.cool();
+    this.#departedObject?.cool();
   }
 
   /** What a watcher receives that sees the objects that match: beginning and ceasing to match are ADDED and DELETED. */
@@ -44,7 +57,8 @@ export class ObjectEvent implements CacheEvent {
 
   /** The object before the change, as of the change's revision. */
   #departed(): CachedObject {
-    return this.type === 'DELETED' ? this.object : this.previous!.asOf(this.revision);
+    this.#departedObject ??= this.type === 'DELETED' ? this.object : this.previous!.asOf(this.revision);
+    return this.#departedObject;
   }
 
   #unchanged(): Delivery {

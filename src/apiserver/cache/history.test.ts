@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ObjectEvent } from './event.ts';
 import { HISTORY_BYTES, HISTORY_EVENTS, History } from './history.ts';
 
-const eventAt = (revision: number): ObjectEvent => ({ revision }) as ObjectEvent;
+const eventAt = (revision: number): ObjectEvent => ({ revision, cool: () => undefined }) as ObjectEvent;
 
 test('history is bounded by number, and its floor says from where it is whole', () => {
   const history = new History(0);

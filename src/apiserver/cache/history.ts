@@ -9,6 +9,8 @@ export const HISTORY_EVENTS = 10_000;
 export const HISTORY_BYTES = 8 * 1024 * 1024;
 /** However big the objects are, so many changes are kept. */
 const HISTORY_MINIMUM = 100;
+/** So many of the newest changes keep what was made of them for their watchers: parsed objects, mostly. */
+const HOT_EVENTS = 500;
 /** When there is more, this share goes at once, so that cutting costs little for each change. */
 const CUT_SHARE = 0.1;
 
@@ -16,6 +18,8 @@ export class History {
   #events: ObjectEvent[] = [];
   #sizes: number[] = [];
   #bytes = 0;
+  /** How many of the oldest have let go of that. */
+  #cold = 0;
   /** Every change after this revision is here. */
   #floor: Revision;
 
@@ -35,6 +39,7 @@ export class History {
     this.#events.push(event);
     this.#sizes.push(bytes);
     this.#bytes += bytes;
+    while (this.#events.length - HOT_EVENTS > this.#cold) this.#events[this.#cold++]!.cool();
     if (this.#events.length > HISTORY_EVENTS * (1 + CUT_SHARE) || this.#bytes > HISTORY_BYTES) this.#cut();
   }
 
@@ -50,6 +55,7 @@ export class History {
     this.#floor = this.#events[gone - 1]!.revision;
     this.#events = this.#events.slice(gone);
     this.#sizes = this.#sizes.slice(gone);
+    this.#cold = Math.max(0, this.#cold - gone);
   }
 
   /** Up to `limit` changes after a revision, and those that share the last one's revision. */
@@ -71,6 +77,7 @@ export class History {
     this.#events = [];
     this.#sizes = [];
     this.#bytes = 0;
+    this.#cold = 0;
     this.#floor = floor;
   }
 }
