@@ -130,7 +130,7 @@ describe('connections of a server', () => {
   });
 
   it('by chance a client is asked to connect anew; its watch goes on', async () => {
-    const server = await start({ connection: { goawayChance: 1 } });
+    const server = await start({ connection: { goawayChance: 1, goawayAfterMs: 0 } });
     const client = session(server);
     let isGoingAway = false;
     client.on('goaway', () => {
@@ -151,5 +151,20 @@ describe('connections of a server', () => {
     await server.pipeline.create(context, { resource }, { metadata: { name: 'later' }, spec: {} } as never, {});
     await until('what happens later is told', () => watch.text.includes('"later"'));
     assert.equal(watch.end, '');
+  });
+
+  it('nobody is asked twice in a row: what was turned away is answered on the new connection', async () => {
+    const server = await start({ connection: { goawayChance: 1 } });
+    const client = session(server);
+    let isGoingAway = false;
+    client.on('goaway', () => {
+      isGoingAway = true;
+    });
+    for (let i = 0; i < 20; i++) {
+      const burst = Array.from({ length: 5 }, () => get(client, '/readyz'));
+      await until('all are answered', () => burst.every(({ end }) => end !== ''));
+      assert.ok(burst.every(({ status }) => status === 200));
+    }
+    assert.equal(isGoingAway, false);
   });
 });

@@ -1,4 +1,5 @@
 // What `tsukube status` prints of a cluster of several hosts.
+import type { KnownApiServer } from '../client/https.ts';
 import type { HostFacts } from '../cluster/ha/judge.ts';
 import type { HaStatus } from '../cluster/ha/status.ts';
 import type { ClusterStatus } from '../cluster/status.ts';
@@ -15,7 +16,7 @@ export function haStatusText(status: ClusterStatus, ha: HaStatus): string {
   }
   if (ha.pods !== undefined) lines.push(`pods      ${ha.pods}`);
   for (const one of status.components) lines.push(`beside    ${one.component}: ${stateText(one)}`);
-  lines.push('', hostTable(ha));
+  lines.push('', hostTable(ha), '', agentTable(ha));
   const remarks = [
     ...status.problems.map((text) => `problem   ${text}`),
     ...ha.warnings.map((text) => `warning   ${text}`),
@@ -58,6 +59,20 @@ function hostTable(ha: HaStatus): string {
       host.role === 'worker' ? '-' : serverText(host),
       host.components.join(' ') || '-',
     ]),
+  ]);
+}
+
+/** Which API servers each agent uses, and what it thinks of the others. */
+function agentTable({ hosts }: HaStatus): string {
+  const names = new Set(hosts.map(({ name }) => name));
+  const serverText = ({ url, isHealthy, isLive, answeredBy, connections }: KnownApiServer): string => {
+    const state = isHealthy ? 'healthy' : isLive ? 'not ready' : 'left out';
+    const by = answeredBy.filter((name) => names.has(name)).join(' and ');
+    return `${new URL(url).host} ${state}${connections > 0 ? ` (used${by && `: ${by}`})` : ''}`;
+  };
+  return columns([
+    ['AGENT', 'API SERVERS'],
+    ...hosts.map(({ name, apiServers }) => [name, apiServers?.map(serverText).join(', ') ?? '-']),
   ]);
 }
 

@@ -1,6 +1,6 @@
 // `tsukube host` and `tsukube server join`: the hosts of a cluster that was started with --ha.
 import { type HostState, Hosts } from '../cluster/ha/hosts.ts';
-import { destroyHost, joinServer, type Membership, removeServer } from '../cluster/ha/membership.ts';
+import { changing, destroyHost, joinServer, type Membership, removeServer } from '../cluster/ha/membership.ts';
 import { type Host, Progress } from '../cluster/host.ts';
 import type { Layout } from '../cluster/layout.ts';
 import { type Invocation, UsageError } from './arguments.ts';
@@ -35,7 +35,9 @@ export async function hostCommand(
   if (!action || name === undefined || more.length > 0) {
     throw new UsageError(`usage: tsukube host list, or tsukube host ${Object.keys(VERBS).join('|')}|destroy NAME`);
   }
-  await action.run(hosts, name, signal);
+  // A host is not started twice at once; faults may strike at any time.
+  const run = (): Promise<void> => action.run(hosts, name, signal);
+  await (verb === 'start' ? changing(membershipOf(host, layout, invocation), signal, run) : run());
   return { value: { host: name, done: verb }, text: `Host "${name}" ${action.done}.` };
 }
 

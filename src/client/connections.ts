@@ -7,6 +7,7 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
 import { abortable } from '../lib/abort.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import { Balancer, type BalancerOptions } from './balancer/balancer.ts';
@@ -98,6 +99,12 @@ export class Connections {
 
   get balancer(): Balancer {
     return this.#balancer;
+  }
+
+  /** Which machines answer at this URL, by the names in their certificates: a balancer in between passes those on. */
+  answeredBy(url: string): readonly string[] {
+    const open = this.#open.filter((one) => one.url === url && one.usable);
+    return [...new Set(open.flatMap((one) => one.answeredBy))];
   }
 
   /**
@@ -219,6 +226,8 @@ class Connection {
   /** Of its server. */
   readonly url: string;
   streams = 0;
+  /** The DNS names in the server's certificate. */
+  answeredBy: readonly string[] = [];
   readonly #session: ClientHttp2Session;
   readonly #base: URL;
   readonly #options: Settled;
@@ -256,8 +265,9 @@ class Connection {
     });
     this.opened = new Promise((resolve, reject) => {
       const timer = clock.timer(connectTimeoutMs, () => session.destroy(new Error('timed out while connecting')));
-      session.once('connect', () => {
+      session.once('connect', (_, socket) => {
         timer.cancel();
+        this.answeredBy = dnsNames(socket as TLSSocket);
         session.unref();
         resolve();
       });
@@ -355,6 +365,11 @@ class Connection {
     const cause = this.#failure ?? error;
     return new TransportError(`request to ${this.#base.host} failed: ${messageOf(cause)}`, { cause, sent });
   }
+}
+
+function dnsNames(socket: TLSSocket): readonly string[] {
+  const names = socket.getPeerCertificate().subjectaltname ?? '';
+  return names.split(', ').flatMap((one) => (one.startsWith('DNS:') ? [one.slice('DNS:'.length)] : []));
 }
 
 function asError(reason: unknown): Error {

@@ -29,12 +29,17 @@ export interface HttpsOptions {
   readonly balancer?: ConnectionOptions['balancer'];
 }
 
+export interface KnownApiServer extends ServerView {
+  /** The names of those that answer there now. */
+  readonly answeredBy: readonly string[];
+}
+
 /** A Client with connections of its own, which `close` ends. */
 export interface HttpsClient extends Client {
   /** Any request of the API by path: answers the parsed JSON. Refusals are thrown as StatusError. */
   request(method: string, path: string, options?: CallOptions): Promise<unknown>;
   /** What is known of the servers. */
-  servers(): readonly ServerView[];
+  servers(): readonly KnownApiServer[];
   /** Keeps to the servers that the endpoints of Service kubernetes name, until the signal aborts. Never rejects. */
   followServers(signal: AbortSignal): Promise<void>;
   close(): void;
@@ -45,7 +50,7 @@ export function httpsClient(options: HttpsOptions): HttpsClient {
   const client = clientOver(wire, options.tables, []);
   return {
     ...client,
-    servers: () => wire.balancer.view(),
+    servers: () => wire.servers(),
     followServers: (signal) => followServers(client, options.clock, (urls) => wire.balancer.setMembers(urls), signal),
     request: (...call) => wire.call(...call),
     close: () => wire.close(),
@@ -102,6 +107,16 @@ export class Wire {
 
   get balancer(): Balancer {
     return this.#connections.balancer;
+  }
+
+  servers(): readonly KnownApiServer[] {
+    const known = this.balancer.view();
+    return known.map((server) => ({
+      ...server,
+      // The only one there is is not checked: it is well when it is connected.
+      isHealthy: server.isHealthy || (known.length === 1 && server.connections > 0),
+      answeredBy: this.#connections.answeredBy(server.url),
+    }));
   }
 
   close(): void {

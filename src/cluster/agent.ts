@@ -16,6 +16,7 @@ import type { Environment } from '../lib/environment.ts';
 import { setUpNodeNetwork } from '../network/node-network.ts';
 import { runRoutes, waitForPodCidr } from '../network/route-controller.ts';
 import { ServiceProxy } from '../proxy/proxy.ts';
+import { showServers } from './agent-servers.ts';
 import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
 import { keepLogsBounded } from './log-bound.ts';
@@ -69,9 +70,10 @@ export async function runAgentProcess(
   try {
     const ends = new AbortController();
     const following = access.servers.length > 1 ? client.followServers(ends.signal) : Promise.resolve();
+    const showing = showServers(client, { layout, clock: env.clock }, ends.signal);
     balancerMetrics(env.metrics, client);
     await runAgent({ layout, settings, pki, env, client }, signal).finally(() => ends.abort());
-    await following;
+    await Promise.all([following, showing]);
   } finally {
     client.close();
   }

@@ -100,6 +100,8 @@ export interface Profile {
     readonly checkTimeoutMs: number;
     /** `tcp-ut`: a connection whose bytes the server's host does not acknowledge for this long is ended. */
     readonly unacknowledgedMs: number;
+    /** TCP keepalive on both sides: so much silence, and so long between two questions. */
+    readonly keepAliveSeconds: number;
   };
   readonly keepalived: {
     /** VRRP `advert_int`: the address moves after about three of them. */
@@ -166,6 +168,7 @@ const DEFAULT_PROFILE: Profile = {
     connectTimeoutMs: 5_000,
     checkTimeoutMs: 3_000,
     unacknowledgedMs: 5_000,
+    keepAliveSeconds: 15,
   },
   keepalived: { advertisementMs: 1_000, checkIntervalMs: 2_000, fall: 2, rise: 2 },
 };
@@ -231,6 +234,7 @@ const FAST_PROFILE: Profile = {
     connectTimeoutMs: 150,
     checkTimeoutMs: 300,
     unacknowledgedMs: 250,
+    keepAliveSeconds: 1,
   },
   // keepalived's scripts run at whole seconds.
   keepalived: { advertisementMs: 200, checkIntervalMs: 1_000, fall: 2, rise: 2 },

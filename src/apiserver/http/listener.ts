@@ -36,7 +36,8 @@ export interface ListenerOptions {
 }
 
 /** How clients that vanished are noticed, and those that stay are spread. */
-export interface ConnectionCare extends Pick<SessionOptions, 'pingAfterMs' | 'pingTimeoutMs' | 'goawayChance'> {
+export interface ConnectionCare
+  extends Pick<SessionOptions, 'pingAfterMs' | 'pingTimeoutMs' | 'goawayChance' | 'goawayAfterMs'> {
   /** HTTP/1.1 has no pings: TCP asks after this much silence. */
   readonly tcpKeepAliveMs: number;
 }
@@ -45,6 +46,7 @@ export const DEFAULT_CONNECTION: ConnectionCare = {
   pingAfterMs: 30_000,
   pingTimeoutMs: 15_000,
   goawayChance: 0,
+  goawayAfterMs: 10_000,
   tcpKeepAliveMs: 15_000,
 };
 

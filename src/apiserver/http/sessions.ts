@@ -2,6 +2,7 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Random } from '../../lib/random.ts';
+import { onNextTurn } from '../../lib/turns.ts';
 
 export interface SessionOptions {
   readonly clock: Clock;
@@ -17,18 +18,21 @@ export interface SessionOptions {
    * after one was away. What is under way goes on. 0: never.
    */
   readonly goawayChance: number;
+  /** A session that is younger is not asked: a request that was turned away comes again on a new one, and is answered there. */
+  readonly goawayAfterMs: number;
 }
 
 export class Sessions {
   readonly #options: SessionOptions;
-  readonly #sessions = new Set<ServerHttp2Session>();
+  /** And when each began, on the monotonic clock. */
+  readonly #sessions = new Map<ServerHttp2Session, number>();
 
   constructor(options: SessionOptions) {
     this.#options = options;
   }
 
   add(session: ServerHttp2Session): void {
-    this.#sessions.add(session);
+    this.#sessions.set(session, this.#options.clock.monotonic());
     let streams = 0;
     let timer: Timer | undefined;
     session.once('close', () => {
@@ -57,16 +61,21 @@ export class Sessions {
 
   /** To be called for every request. */
   onRequest(stream: ServerHttp2Stream): void {
-    const { goawayChance, random } = this.#options;
-    if (goawayChance > 0 && random.next() < goawayChance) stream.session?.close();
+    const { goawayChance, goawayAfterMs, random, clock } = this.#options;
+    if (goawayChance === 0 || random.next() >= goawayChance) return;
+    const session = stream.session as ServerHttp2Session | undefined;
+    const beganMs = session && this.#sessions.get(session);
+    if (beganMs === undefined || clock.monotonic() - beganMs < goawayAfterMs) return;
+    // What came together with this request is taken as well.
+    onNextTurn(() => session?.close());
   }
 
   /** No further requests; what is under way goes on, and what a client has not sent yet goes elsewhere. */
   close(): void {
-    for (const session of this.#sessions) session.close();
+    for (const session of this.#sessions.keys()) session.close();
   }
 
   destroy(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const session of this.#sessions.keys()) session.destroy();
   }
 }

@@ -19,6 +19,8 @@ export const LIVE_PATH = '/livez?exclude=etcd';
  */
 const LIVE_CHECK_FACTOR = 5;
 const LIVE_FALL_FACTOR = 3;
+/** Unanswered ones in a row end a connection. */
+const KEEP_ALIVE_PROBES = 2;
 
 /**
  * A connection goes to the server with fewer of two that are drawn ("leastconn" would have a refused one wait before it goes to
@@ -59,7 +61,7 @@ defaults
   timeout server 1h
   option clitcpka
   option srvtcpka
-
+${keepAlive('cli', timings)}${keepAlive('srv', timings)}
 frontend api
   bind :${API_PORT}
   use_backend live if { nbsrv(ready) eq 0 }
@@ -72,6 +74,12 @@ frontend monitor
   monitor-uri /ok
   monitor fail if { nbsrv(ready) eq 0 } { nbsrv(live) eq 0 }
 `;
+}
+
+/** A peer that vanished while nothing was said: HTTP/1.1 has no pings. TCP counts in whole seconds. */
+function keepAlive(side: 'cli' | 'srv', { keepAliveSeconds }: Profile['haproxy']): string {
+  const lines = [`idle ${keepAliveSeconds}s`, `intvl ${keepAliveSeconds}s`, `cnt ${KEEP_ALIVE_PROBES}`];
+  return lines.map((line) => `  ${side}tcpka-${line}\n`).join('');
 }
 
 export interface KeepalivedOptions {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { KnownApiServer } from '../../client/https.ts';
 import type { EtcdMember } from './etcd-admin.ts';
 import { type HaFacts, type HostFacts, judge } from './judge.ts';
 
@@ -16,6 +17,7 @@ function controlPlane(n: number, more: Partial<HostFacts> = {}): HostFacts {
     holdsAddress: n === 1,
     etcd: { memberId: `m${n}`, leaderId: 'm2', term: '4', isHealthy: true, databaseBytes: 1 },
     server: { isLive: true, isReady: true },
+    apiServers: [known()],
     ...more,
   };
 }
@@ -26,7 +28,13 @@ const GONE: Partial<HostFacts> = {
   holdsAddress: false,
   etcd: undefined,
   server: undefined,
+  apiServers: undefined,
 };
+
+function known(more: Partial<KnownApiServer> = {}): KnownApiServer {
+  const url = 'https://10.0.0.100:6443';
+  return { url, isHealthy: true, isLive: true, isMember: true, connections: 1, answeredBy: ['cp-2'], ...more };
+}
 const CUT: Partial<HostFacts> = { isPlugged: false, etcd: undefined, server: { isLive: false, isReady: false } };
 
 function member(n: number, more: Partial<EtcdMember> = {}): EtcdMember {
@@ -132,4 +140,13 @@ test('leaders and nodes', () => {
     'node cp-2 is not ready: it sleeps',
     'node cp-3 has not registered',
   ]);
+});
+
+test('an agent that reaches one of several API servers is well; one that reaches none is a problem', () => {
+  const lost = known({ isHealthy: false, connections: 0, answeredBy: [] });
+  assert.deepEqual(judge(facts(three({ apiServers: [lost, known()] }))).problems, []);
+  assert.deepEqual(judge(facts(three({ apiServers: [lost, lost] }))).problems, [
+    'the agent on cp-1 reaches no API server',
+  ]);
+  assert.deepEqual(judge(facts(three({ apiServers: undefined }))).problems, []);
 });

@@ -1,4 +1,5 @@
 // From what was seen of a cluster to what it means: what is missing, and how much more may fail. Pure.
+import type { KnownApiServer } from '../../client/https.ts';
 import type { EtcdEndpoint, EtcdMember } from './etcd-admin.ts';
 import type { Component, HostState } from './hosts.ts';
 import type { HostSpec } from './topology.ts';
@@ -11,6 +12,8 @@ export interface HostFacts extends HostState {
   readonly etcd: EtcdEndpoint | undefined;
   /** Control planes only. */
   readonly server: { readonly isLive: boolean; readonly isReady: boolean } | undefined;
+  /** As the host's agent knows them; undefined: it does not run, or has not said. */
+  readonly apiServers: readonly KnownApiServer[] | undefined;
 }
 
 export interface LeaseFacts {
@@ -115,6 +118,9 @@ function hostProblems(host: HostFacts, expected: readonly Component[]): string[]
   const problems = host.isPlugged ? [] : [`host ${host.name} has its cable pulled`];
   for (const component of expected) {
     if (!host.components.includes(component)) problems.push(`${component} does not run on ${host.name}`);
+  }
+  if (host.apiServers && !host.apiServers.some((server) => server.isHealthy)) {
+    problems.push(`the agent on ${host.name} reaches no API server`);
   }
   if (host.server && !host.server.isReady) {
     problems.push(

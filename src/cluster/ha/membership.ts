@@ -11,6 +11,7 @@ import { EtcdAdmin, type EtcdMember } from './etcd-admin.ts';
 import { peerUrl } from './etcd-config.ts';
 import { type ClusterPlan, hostPlace, writeHost } from './host-files.ts';
 import { Hosts } from './hosts.ts';
+import { alone } from './lock.ts';
 import { powerOff, powerOn } from './power.ts';
 import { clientOf, serverTls } from './status.ts';
 import {
@@ -42,7 +43,11 @@ export interface Membership {
  * A host is gone for good, its files with it. Nobody is told: its etcd member and its Node stay until `joinServer` or
  * `removeServer`, as when a machine burns.
  */
-export async function destroyHost(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+export function destroyHost(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+  return changing(of, signal, () => destroy(of, name, signal));
+}
+
+async function destroy(of: Membership, name: string, signal: AbortSignal): Promise<void> {
   const { settings, topology } = await readCluster(of.layout);
   const { role } = hostNamed(topology, name);
   if (role === 'control-plane' && controlPlanes(topology).length === 1) {
@@ -58,7 +63,11 @@ export async function destroyHost(of: Membership, name: string, signal: AbortSig
  * A new control plane: first a member of etcd without a vote, which catches up, then with one, then a server. Members whose
  * host was destroyed are forgotten first, so that they do not count as lost. Goes on where an interrupted call stopped.
  */
-export async function joinServer(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+export function joinServer(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+  return changing(of, signal, () => join(of, name, signal));
+}
+
+async function join(of: Membership, name: string, signal: AbortSignal): Promise<void> {
   const { layout, host, progress } = of;
   const { settings, topology } = await readCluster(layout);
   const next = joinedBy(topology, name);
@@ -87,7 +96,11 @@ export async function joinServer(of: Membership, name: string, signal: AbortSign
 }
 
 /** Takes a control plane out, whether its host is there, off, or destroyed. Refused when etcd would lose its quorum. */
-export async function removeServer(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+export function removeServer(of: Membership, name: string, signal: AbortSignal): Promise<void> {
+  return changing(of, signal, () => remove(of, name, signal));
+}
+
+async function remove(of: Membership, name: string, signal: AbortSignal): Promise<void> {
   const { layout, host, progress } = of;
   const { settings, topology } = await readCluster(layout);
   const leaving = topology.hosts.find((one) => one.name === name) ?? hostNamed(topology, name);
@@ -103,6 +116,13 @@ export async function removeServer(of: Membership, name: string, signal: AbortSi
   await rm(hostPlace(layout, name).directory, { recursive: true, force: true });
   for (const one of present(left)) await writeHost(plan, one, { members: [], joins: true });
   await tellOthers(of, left, name);
+}
+
+/** Alone among the commands that change which hosts there are. */
+export function changing<T>(of: Membership, signal: AbortSignal, change: () => Promise<T>): Promise<T> {
+  const { layout, host, progress } = of;
+  const waiting = (): void => progress.say('  waiting for another command that changes this cluster');
+  return alone({ layout, clock: host.env.clock, waiting }, signal, change);
 }
 
 /** Removes the member and the Node of a host. Either may be gone already. */

@@ -6,11 +6,13 @@ import { type HttpsClient, httpsClient } from '../../client/https.ts';
 import { accessFrom, readKubeconfig } from '../../client/kubeconfig.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { inNetworkNamespace } from '../../network/command.ts';
+import { shownServers } from '../agent-servers.ts';
 import type { Layout } from '../layout.ts';
 import { nodeStatus } from '../node-status.ts';
 import { ask, type Question } from './ask.ts';
 import { LIVE_PATH } from './balancer-config.ts';
 import { EtcdAdmin, type EtcdMember } from './etcd-admin.ts';
+import { hostPlace } from './host-files.ts';
 import { type HostState, Hosts } from './hosts.ts';
 import {
   type HaFacts,
@@ -70,7 +72,9 @@ interface Eyes {
 async function seeHost(state: HostState, eyes: Eyes, signal: AbortSignal): Promise<HostFacts> {
   const { place, hosts, etcd, virtualAddress } = eyes;
   const components = (await hosts.processes(state.name)).map(({ component }) => component);
-  const facts = { ...state, components, holdsAddress: false, etcd: undefined, server: undefined };
+  const { layout } = hostPlace(place.layout, state.name);
+  const apiServers = components.includes('agent') ? await shownServers(layout) : undefined;
+  const facts = { ...state, components, holdsAddress: false, etcd: undefined, server: undefined, apiServers };
   if (state.role === 'worker' || !state.isOn) return facts;
   const [endpoint, server, holdsAddress] = await Promise.all([
     etcd.endpoint(state, signal).catch(() => undefined),
