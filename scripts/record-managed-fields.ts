@@ -1,14 +1,14 @@
 // Asks upstream's API server what managedFields the writes of managed-writes.ts leave behind, and records its answers:
 // `node scripts/record-managed-fields.ts DIR-OF-BINARIES [first of three ports]`. etcd comes from the PATH.
 import { createPublicKey } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apiVersionOf, Tables } from '../src/api/tables.ts';
 import { MANAGED_WRITES, type ManagedWrite, NAMESPACE } from '../src/apiserver/registry/testdata/managed-writes.ts';
 import { applyMergePatch } from '../src/machinery/patch/merge.ts';
-import { type Access, clientCertificate, Processes, prepare, ready } from './bench/contestant.ts';
+import { type Access, clientCertificate, Processes, prepare, ready, startEtcd } from './bench/contestant.ts';
 
 const OUT = join(import.meta.dirname, '../src/apiserver/registry/testdata/managed-fields.json');
 const [binaries, firstPort = '9800'] = process.argv.slice(2);
@@ -56,22 +56,12 @@ try {
 
 async function startServer(): Promise<Access> {
   const { layout, pki } = await prepare(join(directory, 'cluster'), port);
-  const etcd = `http://127.0.0.1:${port + 1}`;
-  const peer = `http://127.0.0.1:${port + 2}`;
-  await mkdir(join(directory, 'etcd'), { recursive: true, mode: 0o700 });
-  await processes.start('etcd', 'etcd', [
-    `--data-dir=${join(directory, 'etcd')}`,
-    `--listen-client-urls=${etcd}`,
-    `--advertise-client-urls=${etcd}`,
-    `--listen-peer-urls=${peer}`,
-    `--initial-advertise-peer-urls=${peer}`,
-    `--initial-cluster=default=${peer}`,
-  ]);
+  const etcd = await startEtcd(processes, port + 1);
   const key = (name: string): string => join(layout.pki, name);
   await writeFile(key('sa.pub'), createPublicKey(pki.serviceAccountKey).export({ type: 'spki', format: 'pem' }));
   const start = performance.now();
   const pid = await processes.start('kube-apiserver', join(binaries!, 'kube-apiserver'), [
-    `--etcd-servers=${etcd}`,
+    `--etcd-servers=${etcd.url}`,
     '--bind-address=127.0.0.1',
     '--advertise-address=127.0.0.1',
     `--secure-port=${port}`,

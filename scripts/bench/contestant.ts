@@ -72,6 +72,26 @@ export class Processes {
   }
 }
 
+/** One member of etcd, from the PATH, at `port` and the next. */
+export async function startEtcd(
+  processes: Processes,
+  port: number,
+): Promise<{ readonly url: string; readonly pid: number }> {
+  const directory = join(processes.directory, 'etcd');
+  const url = `http://127.0.0.1:${port}`;
+  const peer = `http://127.0.0.1:${port + 1}`;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const pid = await processes.start('etcd', 'etcd', [
+    `--data-dir=${directory}`,
+    `--listen-client-urls=${url}`,
+    `--advertise-client-urls=${url}`,
+    `--listen-peer-urls=${peer}`,
+    `--initial-advertise-peer-urls=${peer}`,
+    `--initial-cluster=default=${peer}`,
+  ]);
+  return { url, pid };
+}
+
 /** A fresh cluster's settings and keys below `base`. */
 export async function prepare(
   base: string,

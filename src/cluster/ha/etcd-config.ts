@@ -4,6 +4,7 @@ import type { Profile } from '../profiles.ts';
 import { ETCD_CLIENT_PORT, ETCD_PEER_PORT } from './topology.ts';
 
 export interface EtcdMemberOptions {
+  readonly program: string;
   readonly name: string;
   readonly address: string;
   readonly dataDir: string;
@@ -17,6 +18,8 @@ export interface EtcdMemberOptions {
   readonly timings: Pick<Profile['etcd'], 'heartbeatMs' | 'electionMs'>;
 }
 
+/** Debian's. */
+export const ETCD_PROGRAM = '/usr/bin/etcd';
 const QUOTA_BYTES = 8 * 2 ** 30;
 /** Entries kept in memory for members that lag; more of them costs memory, fewer a snapshot over the network. */
 const SNAPSHOT_COUNT = 10_000;
@@ -54,5 +57,5 @@ export function etcdCommand(options: EtcdMemberOptions): readonly string[] {
     logger: 'zap',
     'log-outputs': 'stderr',
   };
-  return ['/usr/bin/etcd', ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)];
+  return [options.program, ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)];
 }

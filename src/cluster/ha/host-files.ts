@@ -9,7 +9,7 @@ import { type Settings, writeFileAtomically } from '../settings.ts';
 import { LOOP } from '../supervise.ts';
 import { haproxyConfig, keepalivedConfig } from './balancer-config.ts';
 import { HOST_INIT } from './boot.ts';
-import { etcdCommand } from './etcd-config.ts';
+import { ETCD_PROGRAM, etcdCommand } from './etcd-config.ts';
 import {
   apiServerUrls,
   controlPlanes,
@@ -196,6 +196,7 @@ async function etcdOptions(plan: ClusterPlan, place: HostPlace, host: HostSpec, 
   if (known === undefined) await writeFileAtomically(file, JSON.stringify(start), 0o644);
   return {
     ...(known === undefined ? start : (JSON.parse(known) as EtcdStart)),
+    program: plan.settings.etcdProgram ?? ETCD_PROGRAM,
     name: host.name,
     address: host.address,
     dataDir: place.etcdData,

@@ -1,5 +1,5 @@
 // `tsukube up --ha`: hosts as namespaces of this machine, three control planes among them.
-import { mkdir } from 'node:fs/promises';
+import { access, constants, mkdir } from 'node:fs/promises';
 import { hostCommands, output } from '../../network/command.ts';
 import type { Progress } from '../host.ts';
 import { HA_PACKAGES, installPackages, missingPackages, NODE_PACKAGES } from '../packages.ts';
@@ -27,6 +27,8 @@ export interface HaRequest {
   readonly workers?: number | undefined;
   readonly keepalived?: boolean | undefined;
   readonly network?: string | undefined;
+  /** Path of the etcd that members run from their next start. */
+  readonly etcdProgram?: string | undefined;
   readonly profile?: ProfileName | undefined;
 }
 
@@ -56,13 +58,14 @@ export async function freshHaSettings(name: string, request: HaRequest): Promise
       split: true,
       simulatedNodes: 0,
       profile: request.profile ?? 'default',
+      ...(request.etcdProgram && { etcdProgram: request.etcdProgram }),
     },
     topology,
   );
 }
 
 /** What is asked for anew over what was there. Hosts come and go by "tsukube server join" and the like. */
-export function mergedHa(before: Settings, { profile, network, ...request }: HaRequest): Settings {
+export function mergedHa(before: Settings, { profile, network, etcdProgram, ...request }: HaRequest): Settings {
   if (!before.topology) throw new Error(`cluster "${before.name}" has one host; "tsukube down" first`);
   const count = (role: Role): number => present(before.topology!).filter((host) => host.role === role).length;
   const { controlPlanes, workers, keepalived } = request;
@@ -72,7 +75,7 @@ export function mergedHa(before: Settings, { profile, network, ...request }: HaR
     (keepalived ?? before.topology.virtualAddress !== undefined) !== (before.topology.virtualAddress !== undefined);
   if (differs) throw new Error(`cluster "${before.name}" has other hosts; "tsukube down" first`);
   const topology = network ? movedTo(before.topology, network) : before.topology;
-  return withTopology({ ...before, ...(profile && { profile }) }, topology);
+  return withTopology({ ...before, ...(profile && { profile }), ...(etcdProgram && { etcdProgram }) }, topology);
 }
 
 /** The cluster's settings with its hosts as they are now. */
@@ -93,6 +96,8 @@ export async function startHosts(plan: ClusterPlan, progress: Progress, signal: 
   if (missing.length > 0) {
     await progress.step(`installing ${missing.join(', ')}`, () => installPackages(missing, signal));
   }
+  const { etcdProgram } = settings;
+  if (etcdProgram !== undefined) await access(etcdProgram, constants.X_OK);
   await mkdir(layout.root, { recursive: true, mode: 0o755 });
   await mkdir(layout.pki, { recursive: true, mode: 0o700 });
   await writeFileAtomically(layout.settings, `${JSON.stringify(settings, null, 2)}\n`, 0o644);
