@@ -5,7 +5,8 @@ import type { RequestContext } from '../contract.ts';
 import { change } from '../registry/change.ts';
 import { builtIn, type Core, cacheOf } from '../registry/context.ts';
 import { rewritten } from '../registry/rewritten.ts';
-import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld, AdmitAgain } from './plugin.ts';
+import { storageRow } from '../registry/versions.ts';
+import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld, Admitted } from './plugin.ts';
 
 export async function admit(
   core: Core,
@@ -16,14 +17,17 @@ export async function admit(
   const { changing } = pluginsFor(core.admission, request);
   if (changing.length === 0) return;
   const world = worldOf(core, ctx, request);
-  const again = new Map<AdmissionPlugin, AdmitAgain>();
+  const answers = new Map<AdmissionPlugin, Admitted>();
+  let changed = false;
   for (const plugin of changing) {
     const done = admitBy(plugin, world, request, object);
-    const wants = done && (await done);
-    if (wants) again.set(plugin, wants);
+    const answer = done && (await done);
+    if (!answer) continue;
+    answers.set(plugin, answer);
+    changed ||= answer.changed;
   }
-  if (again.size === 0) return;
-  for (const plugin of changing) await (again.get(plugin)?.() ?? admitBy(plugin, world, request, object));
+  if (!changed) return;
+  for (const plugin of changing) await (answers.get(plugin)?.again() ?? admitBy(plugin, world, request, object));
 }
 
 /** Waits only for plugins that do. */
@@ -32,8 +36,8 @@ function admitBy(
   world: AdmissionWorld,
   request: AdmissionRequest,
   object: Draft<KubeObject>,
-): Promise<AdmitAgain | undefined> | undefined {
-  return (plugin.admit!(world, request, object) as Promise<AdmitAgain | undefined> | undefined) ?? undefined;
+): Promise<Admitted | undefined> | undefined {
+  return (plugin.admit!(world, request, object) as Promise<Admitted | undefined> | undefined) ?? undefined;
 }
 
 export async function reviewAdmission(
@@ -106,6 +110,16 @@ function worldOf(core: Core, ctx: RequestContext, { row }: AdmissionRequest): Ad
     async present(...at) {
       await core.caches.consistent(ctx.signal);
       return cached(...at);
+    },
+    async objects(row, namespace, name) {
+      const stored = storageRow(core.tables, row);
+      const cache = core.caches.for(stored);
+      const place = row.namespaced ? namespace : undefined;
+      if (name !== undefined && !cache.get(place, name)) await core.caches.consistent(ctx.signal);
+      const one = name === undefined ? undefined : cache.get(place, name);
+      const all = place === undefined ? {} : { namespace: place };
+      const found = name === undefined ? cache.list(all).items : one ? [one] : [];
+      return Promise.all(found.map(({ object }) => rewritten(core, ctx, object, { from: stored, as: row })));
     },
     list(group, resource, namespace) {
       const cache = cacheOf(core, builtIn(core, group, resource));

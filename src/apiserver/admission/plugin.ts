@@ -41,6 +41,8 @@ export interface AdmissionWorld {
     name: string,
   ): Promise<KubeObject | undefined>;
   list(group: string, resource: string, namespace?: string): readonly KubeObject[];
+  /** Objects of any resource, in its row's version: one by its name, as of now if the cache lacks it, or all of a namespace. */
+  objects(row: Resource, namespace: string | undefined, name?: string): Promise<readonly KubeObject[]>;
   /** Changes an object of another kind: a quota's usage. */
   change(
     group: string,
@@ -50,8 +52,13 @@ export interface AdmissionWorld {
   ): Promise<void>;
 }
 
-/** What a plugin does after those before it have looked once more at what it changed. */
-export type AdmitAgain = () => Promise<void>;
+/** What became of a plugin that does something else when the plugins run once more. */
+export interface Admitted {
+  /** It changed the object: all plugins are to look at it once more. */
+  readonly changed: boolean;
+  /** What it does in its second turn. */
+  again(): Promise<void>;
+}
 
 export interface AdmissionPlugin {
   /** Upstream's name of the plugin. */
@@ -59,12 +66,12 @@ export interface AdmissionPlugin {
   readonly operations: readonly Operation[];
   /** "pods", "roles.rbac.authorization.k8s.io", "pods/status", "pods/*"; absent: every resource, without subresources. */
   readonly resources?: readonly string[] | 'all';
-  /** Changes the object. An answer has the plugins run once more: what they do, they do once however often they are asked. */
+  /** Changes the object. A plugin that answers nothing does the same once more if another wants all to look again. */
   admit?(
     world: AdmissionWorld,
     request: AdmissionRequest,
     object: Draft<KubeObject>,
-  ): void | undefined | Promise<void> | Promise<AdmitAgain | undefined>;
+  ): void | undefined | Promise<void> | Promise<Admitted | undefined>;
   /** Refuses by throwing a StatusError. On DELETE there is no object. */
   validate?(
     world: AdmissionWorld,

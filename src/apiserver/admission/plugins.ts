@@ -11,6 +11,8 @@ import {
   runtimeClass,
   type TolerationSeconds,
 } from './pod-defaults.ts';
+import { mutatingPolicies } from './policies/mutating.ts';
+import { validatingPolicies } from './policies/validating.ts';
 import { bindingEscalation, roleEscalation } from './rbac-escalation.ts';
 import { resourceQuota } from './resource-quota.ts';
 import { serviceAccount } from './service-account.ts';
@@ -32,9 +34,11 @@ export const defaultAdmission = (seconds: TolerationSeconds): readonly Admission
   defaultStorageClass,
   runtimeClass,
   defaultIngressClass,
+  mutatingPolicies,
   mutatingWebhooks,
   roleEscalation,
   bindingEscalation,
+  validatingPolicies,
   validatingWebhooks,
   // Last: what is counted is what will be stored.
   resourceQuota,

@@ -92,6 +92,15 @@ let environment: Environment | undefined;
 export function authorizerEnvironment(): Environment {
   if (environment) return environment;
   const env = kubernetesEnvironment();
+  registerAuthorizer(env);
+  for (const name of ['object', 'oldObject', 'request']) env.registerVariable(name, 'dyn');
+  env.registerVariable('authorizer', 'Authorizer');
+  environment = env;
+  return env;
+}
+
+/** Makes the types of `authorizer` known; the variable itself is for the caller to declare. */
+export function registerAuthorizer(env: Environment): void {
   env.registerType('ResourceCheck', { ctor: ResourceCheck as never, fields: {} });
   env.registerType('Authorizer', { ctor: UserAuthorizer as never, fields: { requestResource: 'ResourceCheck' } });
   env.registerType('PathCheck', { ctor: PathCheck as never, fields: {} });
@@ -119,8 +128,4 @@ export function authorizerEnvironment(): Environment {
   add('Decision.reason(): string', ({ reason }: Decision) => reason);
   add('Decision.errored(): bool', () => false);
   add('Decision.error(): string', () => '');
-  for (const name of ['object', 'oldObject', 'request']) env.registerVariable(name, 'dyn');
-  env.registerVariable('authorizer', 'Authorizer');
-  environment = env;
-  return env;
 }

@@ -1,29 +1,20 @@
 // Admission webhooks as their configurations name them, compiled once for each version of a configuration.
-import type {
-  MutatingWebhookConfiguration,
-  RuleWithOperations,
-  ValidatingWebhookConfiguration,
-} from '../../../api/generated/types.ts';
+import type { MutatingWebhookConfiguration, ValidatingWebhookConfiguration } from '../../../api/generated/types.ts';
 import type { KubeObject } from '../../../api/object.ts';
-import type { Selector } from '../../../machinery/selector.ts';
 import { labelSelectorFromObject } from '../../../machinery/selector-parse.ts';
 import type { WebhookConfig } from '../../webhooks/client.ts';
 import type { AdmissionWorld } from '../plugin.ts';
 import { type Conditions, compileConditions } from './conditions.ts';
+import type { Criteria } from './matching.ts';
 import { knownReviewVersion, type ReviewVersion } from './review.ts';
 
-export interface Hook {
+export interface Hook extends Criteria {
   /** Configuration and name: what it is known by among all. */
   readonly id: string;
   readonly name: string;
   readonly client: WebhookConfig;
-  readonly rules: readonly RuleWithOperations[];
   /** A webhook that cannot be asked refuses the request (else it is passed over). */
   readonly failsClosed: boolean;
-  /** Asked about other versions of a resource too, in the version that it knows. */
-  readonly equivalent: boolean;
-  readonly namespaces: Selector;
-  readonly objects: Selector;
   readonly conditions: Conditions;
   /** May be asked on dry run. */
   readonly harmless: boolean;

@@ -4,7 +4,18 @@ import type { KubeObject } from '../../../api/object.ts';
 import type { Resource, Tables } from '../../../api/tables.ts';
 import type { Selector } from '../../../machinery/selector.ts';
 import type { AdmissionRequest, AdmissionWorld } from '../plugin.ts';
-import type { Hook } from './hooks.ts';
+
+/** A rule may name single objects. */
+export type NamedRule = RuleWithOperations & { readonly resourceNames?: readonly string[] };
+
+/** Which requests a webhook or a policy is for. */
+export interface Criteria {
+  readonly rules: readonly NamedRule[];
+  /** Other versions of a resource count too, in the version that the rules name. */
+  readonly equivalent: boolean;
+  readonly namespaces: Selector;
+  readonly objects: Selector;
+}
 
 /** What admission is told about cannot be kept from being mended by what it was told. */
 const EXEMPT = new Set([
@@ -31,33 +42,52 @@ const isNamespace = ({ group, resource }: Resource): boolean => group === '' && 
 /** The version in which a webhook wants the request; undefined: it wants none of it. */
 export async function wantedAs(
   world: AdmissionWorld,
-  hook: Hook,
+  criteria: Criteria,
   request: AdmissionRequest,
   object: KubeObject | undefined,
 ): Promise<Resource | undefined> {
+  const as = versionFor(world.tables, criteria, askedOf(request, object));
+  if (!as || !selected(criteria.objects, request, object)) return undefined;
+  return (await namespaceMatches(world, criteria.namespaces, request, object)) ? as : undefined;
+}
+
+/** What rules look at in a request. */
+export function askedOf(request: AdmissionRequest, object: KubeObject | undefined): Asked {
   const { target, operation } = request;
-  const { resource, subresource = '' } = target;
-  const asked: Asked = { operation, resource, subresource, namespaced: isInNamespace(request, object) };
-  const as = versionFor(world.tables, hook, asked);
-  if (!as || !selected(hook.objects, request, object)) return undefined;
-  if (hook.namespaces.empty) return as;
+  const { resource, subresource = '', name = object?.metadata?.name ?? '' } = target;
+  return { operation, resource, subresource, name, namespaced: isInNamespace(request, object) };
+}
+
+/** Whether the request's namespace is selected; what is in none always is. */
+export async function namespaceMatches(
+  world: AdmissionWorld,
+  selector: Selector,
+  request: AdmissionRequest,
+  object: KubeObject | undefined,
+): Promise<boolean> {
+  if (selector.empty) return true;
   const labels = await namespaceLabels(world, request, object);
-  return labels === undefined || hook.namespaces.matches(labels) ? as : undefined;
+  return labels === undefined || selector.matches(labels);
 }
 
 function isInNamespace(request: AdmissionRequest, object: KubeObject | undefined): boolean {
   return !isNamespace(request.target.resource) && namespaceOf(request, object) !== '';
 }
 
-interface Asked {
+export interface Asked {
   readonly operation: string;
   readonly resource: Resource;
   readonly subresource: string;
+  readonly name: string;
   readonly namespaced: boolean;
 }
 
 /** The version asked for, if a rule has it; else, where the policy allows, another of the same stored thing. */
-function versionFor(tables: Tables, { rules, equivalent }: Hook, asked: Asked): Resource | undefined {
+export function versionFor(
+  tables: Tables,
+  { rules, equivalent }: Pick<Criteria, 'rules' | 'equivalent'>,
+  asked: Asked,
+): Resource | undefined {
   const concerned = rules.filter((rule) => concerns(rule, asked));
   if (concerned.length === 0) return undefined;
   const named = (row: Resource): boolean =>
@@ -72,8 +102,9 @@ function versionFor(tables: Tables, { rules, equivalent }: Hook, asked: Asked): 
 const holds = (list: readonly string[] | undefined, value: string): boolean =>
   list !== undefined && (list.includes('*') || list.includes(value));
 
-function concerns(rule: RuleWithOperations, { operation, namespaced }: Asked): boolean {
+function concerns(rule: NamedRule, { operation, namespaced, name }: Asked): boolean {
   if (!holds(rule.operations, operation)) return false;
+  if (rule.resourceNames?.length && !rule.resourceNames.includes(name)) return false;
   if (rule.scope === 'Namespaced') return namespaced;
   return rule.scope !== 'Cluster' || !namespaced;
 }
@@ -91,7 +122,7 @@ function namesResource({ resources = [] }: RuleWithOperations, resource: string,
 }
 
 /** A selector is asked of the object and of what it was; what has no labels of its own only matches everything. */
-function selected(selector: Selector, { old }: AdmissionRequest, object: KubeObject | undefined): boolean {
+export function selected(selector: Selector, { old }: AdmissionRequest, object: KubeObject | undefined): boolean {
   if (selector.empty) return true;
   return [object, old].some((one) => one?.metadata !== undefined && selector.matches(one.metadata.labels));
 }

@@ -1,12 +1,11 @@
 // MutatingAdmissionWebhook: webhooks that change what is stored, one after the other, each seeing what those before it made.
-import { decode } from '../../../api/codec.ts';
-import { applyDefaults } from '../../../api/defaults.ts';
 import { cloneJson, parseJson, sameJson } from '../../../api/json.ts';
 import type { Draft, KubeObject } from '../../../api/object.ts';
-import { apiVersionOf, type Resource } from '../../../api/tables.ts';
+import type { Resource } from '../../../api/tables.ts';
 import { applyJsonPatch } from '../../../machinery/patch/json.ts';
 import { StatusError } from '../../../machinery/status.ts';
-import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld, AdmitAgain } from '../plugin.ts';
+import { completed, replaceBy } from '../changed-object.ts';
+import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld, Admitted } from '../plugin.ts';
 import { ask } from './ask.ts';
 import { type Hook, hooksOf } from './hooks.ts';
 import { isExempt } from './matching.ts';
@@ -47,16 +46,17 @@ class Round {
   }
 
   /** Asks all; when one changed the object the plugins before are to look at it once more, and then the webhooks that want to. */
-  async first(hooks: readonly Hook[]): Promise<AdmitAgain | undefined> {
-    if (!(await this.#ask(hooks))) return undefined;
-    this.#last = cloneJson(this.#object);
-    return async () => {
-      if (!sameJson(this.#last, this.#object)) this.#recall();
+  async first(hooks: readonly Hook[]): Promise<Admitted> {
+    const changed = await this.#ask(hooks);
+    this.#last = this.#seen.size > 0 ? cloneJson(this.#object) : undefined;
+    const again = async (): Promise<void> => {
+      if (this.#last && !sameJson(this.#last, this.#object)) this.#recall();
       const again = [...this.#again];
       this.#again.clear();
       this.#seen.clear();
       await this.#ask(again);
     };
+    return { changed, again };
   }
 
   #recall(): void {
@@ -81,42 +81,20 @@ class Round {
   async #apply(as: Resource, patch: string): Promise<boolean> {
     const world = this.#world;
     const object = this.#object;
-    const patched = await patchedObject(world, { as, ...this.#typeAndRow() }, object as KubeObject, patch);
-    if (sameJson(patched, object)) return false;
-    const members = object as unknown as { [member: string]: unknown };
-    for (const member of Object.keys(members)) delete members[member];
-    Object.assign(members, patched);
-    return true;
+    return replaceBy(object, await patchedObject(world, as, this.#request, object as KubeObject, patch));
   }
-
-  #typeAndRow(): { readonly row: Resource; readonly subresource: string | undefined } {
-    return { row: this.#request.row, subresource: this.#request.target.subresource };
-  }
-}
-
-interface Versions {
-  /** The webhook's version, and the one that is kept. */
-  readonly as: Resource;
-  readonly row: Resource;
-  readonly subresource: string | undefined;
 }
 
 async function patchedObject(
   world: AdmissionWorld,
-  { as, row, subresource }: Versions,
+  as: Resource,
+  request: AdmissionRequest,
   object: KubeObject,
   patch: string,
 ): Promise<Draft<KubeObject>> {
   try {
     const before = cloneJson(await world.inVersion(object, as));
-    const document = applyJsonPatch(before, parseJson(patch)) as KubeObject;
-    const sub = subresource === undefined ? undefined : as.subresources.get(subresource);
-    const type = (sub && world.tables.typeOfKind(apiVersionOf(sub), sub.kind)) ?? as.type;
-    const { object: decoded } = decode<KubeObject>(world.tables, type, cloneJson(document), {
-      fieldValidation: 'Ignore',
-    });
-    applyDefaults(world.tables, type, decoded);
-    return cloneJson(await world.inVersion(decoded as KubeObject, row, as)) as Draft<KubeObject>;
+    return await completed(world, as, request, applyJsonPatch(before, parseJson(patch)) as KubeObject);
   } catch (error) {
     const why = error instanceof StatusError ? (error.details?.causes?.[0]?.message ?? error.message) : String(error);
     throw new StatusError('InternalError', `Internal error occurred: ${why}`, undefined, { cause: error });

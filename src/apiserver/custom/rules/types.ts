@@ -91,6 +91,9 @@ export function celValue(schema: StructuralSchema | undefined, value: unknown, r
 const toDuration = parse('duration(text)');
 const toTimestamp = parse('timestamp(text)');
 
+/** A time (RFC 3339) as CEL's timestamp. */
+export const celTime = (text: string): unknown => toTimestamp({ text });
+
 /** Strings of some formats are values of a type of their own; validation has seen to it that they are. */
 function celString(format: string | undefined, text: string): unknown {
   switch (format) {
