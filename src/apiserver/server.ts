@@ -11,6 +11,7 @@ import { nextTurn } from '../lib/turns.ts';
 import { StatusError } from '../machinery/status.ts';
 import type { Store } from '../store/contract.ts';
 import type { TolerationSeconds } from './admission/pod-defaults.ts';
+import { keepPolicyStatus } from './admission/policies/status.ts';
 import { ApiServices } from './aggregation/api-services.ts';
 import { aggregationProxy, type FrontProxy } from './aggregation/proxy.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
@@ -243,6 +244,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   }
   const keepOwn = (): void => aggregation?.services.keepOwn();
   await serveDefinitions({ tables, caches, api: registry, env, context: ownContext, changed: keepOwn }, ends);
+  keepPolicyStatus({ tables, caches, api: registry, env, context: ownContext }, ends);
   aggregation?.services.follow();
   keepOwn();
   // The authorizer reads the caches: it must have seen the standard roles before anybody relies on them.

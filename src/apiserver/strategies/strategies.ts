@@ -4,6 +4,7 @@ import type { Resource } from '../../api/tables.ts';
 import { apiServiceStrategy } from '../aggregation/strategy.ts';
 import { customResourceDefinitionStrategy } from '../custom/definition-strategy.ts';
 import { customStrategy } from '../custom/strategy.ts';
+import { mutatingPolicyStrategy, validatingPolicyStrategy } from './admission-policies.ts';
 import * as core from './core.ts';
 import { pathSegment } from './name-rules.ts';
 import { podStrategy } from './pod.ts';
@@ -55,10 +56,10 @@ const STRATEGIES: { readonly [key: string]: Strategy } = {
   'csinodes.storage.k8s.io': access.conditionalStrategy,
   'storageclasses.storage.k8s.io': access.storageClassStrategy,
   'volumeattachments.storage.k8s.io': access.conditionalStrategy,
-  'mutatingadmissionpolicies.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'mutatingadmissionpolicies.admissionregistration.k8s.io': mutatingPolicyStrategy,
   'mutatingadmissionpolicybindings.admissionregistration.k8s.io': access.countingConditionalStrategy,
   'mutatingwebhookconfigurations.admissionregistration.k8s.io': webhookConfigurationStrategy,
-  'validatingadmissionpolicies.admissionregistration.k8s.io': access.countingConditionalStrategy,
+  'validatingadmissionpolicies.admissionregistration.k8s.io': validatingPolicyStrategy,
   'validatingadmissionpolicybindings.admissionregistration.k8s.io': access.countingConditionalStrategy,
   'validatingwebhookconfigurations.admissionregistration.k8s.io': webhookConfigurationStrategy,
   'customresourcedefinitions.apiextensions.k8s.io': customResourceDefinitionStrategy,

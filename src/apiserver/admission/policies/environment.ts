@@ -73,13 +73,20 @@ const REQUEST_TYPES: { readonly [name: string]: { readonly [field: string]: stri
   },
 };
 
+/** Declares a type with fields for checking: its values may be compared, with null too. */
+export function declareStruct(env: Environment, name: string, fields: { readonly [field: string]: string }): void {
+  env.registerType(name, { fields: { ...fields } });
+  env.registerOperator(`${name} == ${name}`, () => false);
+  env.registerOperator(`${name} == null`, () => false);
+}
+
 const made: { checking?: Environment; messages?: Environment; running?: Environment } = {};
 
 function checkingBase(messages: boolean): Environment {
   if (!made.checking) {
     const env = kubernetesEnvironment();
     registerAuthorizer(env);
-    for (const [name, fields] of Object.entries(REQUEST_TYPES)) env.registerType(name, { fields });
+    for (const [name, fields] of Object.entries(REQUEST_TYPES)) declareStruct(env, name, fields);
     made.checking = env;
     made.messages = env.clone();
     registerMessages(made.messages);
@@ -97,7 +104,7 @@ export function checkingEnvironment({ params, authorizer, messages, variables, t
   if (params) env.registerVariable('params', declared.params);
   if (authorizer) env.registerVariable('authorizer', 'Authorizer');
   if (variables) {
-    env.registerType('kubernetes.variables', { fields: { ...variables } });
+    declareStruct(env, 'kubernetes.variables', variables);
     env.registerVariable('variables', 'kubernetes.variables');
   }
   return env;

@@ -2,6 +2,9 @@
 import type {
   FlowSchema,
   LimitResponse,
+  MatchResources,
+  MutatingAdmissionPolicySpec,
+  Mutation,
   ParamKind,
   PriorityLevelConfiguration,
   QueuingConfiguration,
@@ -147,8 +150,9 @@ function checkParamKind({ apiVersion = '', kind = '' }: ParamKind, run: Run): vo
 }
 
 function checkPolicy(spec: ValidatingAdmissionPolicySpec, run: Run): void {
+  checkConstraints(spec, run);
   if ((spec.validations ?? []).length + (spec.auditAnnotations ?? []).length > 0) return;
-  const text = 'validations or auditAnnotations must be non-empty';
+  const text = 'validations or auditAnnotations must contain at least one item';
   run.required('validations', text);
   run.required('auditAnnotations', text);
 }
@@ -258,13 +262,96 @@ const LENDABLE: FieldRule = { min: 0, max: 100, range: 'must be between 0 and 10
 const EXPRESSION: FieldRule = { required: true };
 const DRIVER: FieldRule = { format: 'csiDriver' };
 
+/** Rules for matching say which resources they are for: expressions are checked against their types. */
+function checkConstraints({ matchConstraints }: { matchConstraints?: MatchResources }, run: Run): void {
+  if (matchConstraints && !matchConstraints.resourceRules?.length) run.required('matchConstraints.resourceRules');
+}
+
+const MUTATED = ['*', 'CONNECT', 'CREATE', 'UPDATE'];
+
+function checkMutating(spec: MutatingAdmissionPolicySpec, run: Run): void {
+  checkConstraints(spec, run);
+  const { resourceRules = [], excludeResourceRules = [] } = spec.matchConstraints ?? {};
+  const rules = Object.entries({ resourceRules, excludeResourceRules });
+  for (const [member, list] of rules) {
+    for (const [i, { operations = [] }] of list.entries()) {
+      for (const [j, operation] of operations.entries()) {
+        const at = `matchConstraints.${member}[${i}].operations[${j}]`;
+        if (operation === 'DELETE') run.unsupported(at, operation, MUTATED);
+      }
+    }
+  }
+}
+
+function checkMutation({ patchType, jsonPatch, applyConfiguration }: Mutation, run: Run): void {
+  const parts = { jsonPatch: ['JSONPatch', jsonPatch], applyConfiguration: ['ApplyConfiguration', applyConfiguration] };
+  for (const [member, [type, value]] of Object.entries(parts)) {
+    if (type === patchType && value === undefined) run.required(member, `must be specified when patchType is ${type}`);
+    else if (type !== patchType && value !== undefined && patchType) {
+      run.invalid(member, `{${member}}`, `must not be specified when patchType is ${patchType}`);
+    }
+  }
+}
+
+const MATCH_RESOURCES: TypeRules = {
+  fields: {
+    matchPolicy: { required: true, ...MATCHES },
+    namespaceSelector: { required: true },
+    objectSelector: { required: true },
+  },
+};
+const PARAM_REF: TypeRules = {
+  fields: { name: { format: 'pathSegment' }, parameterNotFoundAction: { required: true, oneOf: ['Allow', 'Deny'] } },
+  check: checkReference,
+};
+/** Its expression may be one of the policy's own variables: the strategy compiles it. */
+const VARIABLE: TypeRules = { fields: { expression: { required: 'expression is not specified' } } };
+const CONDITION: TypeRules = { fields: { name: { format: 'qualifiedName' }, expression: EXPRESSION } };
+const MUTATING_SPEC: TypeRules = {
+  fields: {
+    failurePolicy: { required: true, ...FAILURES },
+    matchConstraints: { required: true },
+    matchConditions: { maxItems: 64, unique: 'name' },
+    mutations: { required: 'mutations must contain at least one item' },
+    reinvocationPolicy: { required: true, oneOf: ['IfNeeded', 'Never'] },
+  },
+  check: checkMutating,
+};
+const MUTATION: TypeRules = {
+  fields: { patchType: { required: true, oneOf: ['ApplyConfiguration', 'JSONPatch'] } },
+  check: checkMutation,
+};
+const PATCH_EXPRESSION: TypeRules = { fields: { expression: EXPRESSION } };
+const MUTATING_BINDING: TypeRules = { fields: { policyName: { required: true, format: 'dnsSubdomain' } } };
+
+/** Kinds that are stored as v1beta1. */
+const POLICY_TYPES: { readonly [type: string]: TypeRules } = {
+  MatchResources: MATCH_RESOURCES,
+  ParamKind: { check: checkParamKind },
+  ParamRef: PARAM_REF,
+  Variable: VARIABLE,
+  MatchCondition: CONDITION,
+  NamedRuleWithOperations: RULE,
+  MutatingAdmissionPolicySpec: MUTATING_SPEC,
+  MutatingAdmissionPolicyBindingSpec: MUTATING_BINDING,
+  Mutation: MUTATION,
+  ApplyConfiguration: PATCH_EXPRESSION,
+  JSONPatch: PATCH_EXPRESSION,
+};
+
+const inVersion = (version: string): RuleTable =>
+  Object.fromEntries(
+    Object.entries(POLICY_TYPES).map(([type, rules]) => [`admissionregistration.${version}.${type}`, rules]),
+  );
+
 export const ADMISSION_RULES: RuleTable = {
+  ...inVersion('v1'),
+  ...inVersion('v1beta1'),
   'admissionregistration.v1.ValidatingWebhookConfiguration': CONFIGURATION,
   'admissionregistration.v1.MutatingWebhookConfiguration': CONFIGURATION,
   'admissionregistration.v1.ValidatingWebhook': WEBHOOK,
   'admissionregistration.v1.MutatingWebhook': WEBHOOK,
   'admissionregistration.v1.RuleWithOperations': RULE,
-  'admissionregistration.v1.NamedRuleWithOperations': RULE,
   'admissionregistration.v1.WebhookClientConfig': { check: checkClient },
   'admissionregistration.v1.ServiceReference': {
     fields: {
@@ -274,20 +361,6 @@ export const ADMISSION_RULES: RuleTable = {
     },
     check: checkService,
   },
-  'admissionregistration.v1.MatchCondition': { fields: { name: { format: 'qualifiedName' }, expression: EXPRESSION } },
-  'admissionregistration.v1.ParamKind': { check: checkParamKind },
-  'admissionregistration.v1.ParamRef': {
-    fields: { parameterNotFoundAction: { required: true, oneOf: ['Allow', 'Deny'] } },
-    check: checkReference,
-  },
-  'admissionregistration.v1.MatchResources': {
-    fields: {
-      matchPolicy: { required: true, ...MATCHES },
-      namespaceSelector: { required: true },
-      objectSelector: { required: true },
-    },
-  },
-  'admissionregistration.v1.Variable': { fields: { name: { format: 'cIdentifier' }, expression: EXPRESSION } },
   'admissionregistration.v1.Validation': {
     fields: {
       expression: { required: 'expression is not specified' },
@@ -325,9 +398,6 @@ export const ADMISSION_RULES: RuleTable = {
         'must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)',
       );
     },
-  },
-  'admissionregistration.v1.MutatingAdmissionPolicyBindingSpec': {
-    fields: { policyName: { required: true, format: 'dnsSubdomain' } },
   },
   'flowcontrol.v1.FlowSchema': { check: checkSchema },
   'flowcontrol.v1.FlowSchemaSpec': {
