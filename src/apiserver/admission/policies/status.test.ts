@@ -89,6 +89,6 @@ test('types of custom resources, and of parameters', async () => {
   const { typeChecking } = await statusOf('custom', 1);
   assert.deepEqual(
     typeChecking.expressionWarnings.map(({ fieldRef, warning }: Json) => [fieldRef, warning.split('\n')[0]]),
-    [['spec.validations[1].expression', "example.com/v1, Kind=Thing: ERROR: <input>:1:31: undefined field 'sizes'"]],
+    [['spec.validations[1].expression', "example.com/v1, Kind=Thing: ERROR: <input>:1:32: undefined field 'sizes'"]],
   );
 });

@@ -382,3 +382,62 @@ describe('what comes of a validation that fails', () => {
     assert.equal((await ask('POST', MAPS, map('m', { nope: 'b' }))).status, 201);
   });
 });
+
+describe('what cannot be a policy, or a binding, is refused', () => {
+  const findings = async (path: string, body: object): Promise<string[]> => {
+    const { status, json } = await ask('POST', `${path}?dryRun=All`, body);
+    assert.equal(status, 422, json.message);
+    type Cause = { field: string; message: string };
+    return json.details.causes.map(({ field, message }: Cause) => `${field}: ${message.split('\n')[0]}`).sort();
+  };
+
+  test('expressions compile, each to a value of its type', async () => {
+    const spec = {
+      matchConstraints: rule('configmaps'),
+      matchConditions: [{ name: 'c', expression: 'variables.a' }],
+      variables: [
+        { name: 'a', expression: 'variables.b' },
+        { name: 'b', expression: '1 +' },
+        { name: 'a-b', expression: '1' },
+      ],
+      validations: [
+        { expression: 'object.data.a', message: 'two\nlines', reason: 'Other' },
+        { expression: 'true', messageExpression: '1' },
+        { expression: 'true', messageExpression: "authorizer.path('/').check('get').reason()" },
+        { expression: 'params.a == 1', messageExpression: ' ' },
+      ],
+      auditAnnotations: [{ key: 'a b', valueExpression: '1' }],
+    };
+    assert.deepEqual(await findings(POLICIES, { metadata: { name: 'p' }, spec }), [
+      `spec.auditAnnotations[0].key: Invalid value: "p/a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`,
+      'spec.auditAnnotations[0].valueExpression: Invalid value: "1": must evaluate to one of [string null_type] but got int',
+      `spec.matchConditions[0].expression: Invalid value: "variables.a": compilation failed: ERROR: <input>:1:1: undeclared reference to 'variables' (in container '')`,
+      'spec.validations[0].expression: Invalid value: "object.data.a": must evaluate to bool but got dyn',
+      'spec.validations[0].message: Invalid value: "two\\nlines": message must not contain line breaks',
+      'spec.validations[0].reason: Unsupported value: "Other": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"',
+      'spec.validations[1].messageExpression: Invalid value: "1": must evaluate to string but got int',
+      `spec.validations[2].messageExpression: Invalid value: "authorizer.path('/').check('get').reason()": compilation failed: ERROR: <input>:1:1: undeclared reference to 'authorizer' (in container '')`,
+      `spec.validations[3].expression: Invalid value: "params.a == 1": compilation failed: ERROR: <input>:1:1: undeclared reference to 'params' (in container '')`,
+      'spec.validations[3].messageExpression: Invalid value: " ": must be non-empty if specified',
+      `spec.variables[0].expression: Invalid value: "variables.b": compilation failed: ERROR: <input>:1:1: undeclared reference to 'variables' (in container '')`,
+      'spec.variables[1].expression: Invalid value: "1 +": compilation failed: ERROR: <input>:1:4: Unexpected token: EOF',
+      'spec.variables[2].name: Invalid value: "a-b": name is not a valid CEL identifier',
+    ]);
+    assert.deepEqual(await findings(POLICIES, { metadata: { name: 'p' }, spec: { matchConstraints: {} } }), [
+      'spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item',
+      'spec.matchConstraints.resourceRules: Required value',
+      'spec.validations: Required value: validations or auditAnnotations must contain at least one item',
+    ]);
+  });
+
+  test('a binding says one thing, and no action twice', async () => {
+    const selector = { matchLabels: { a: 'b' } };
+    const spec = { policyName: 'p', paramRef: { name: 'x', selector }, validationActions: ['Deny', 'Warn'] };
+    assert.deepEqual(await findings(`${POLICIES.slice(0, -3)}ybindings`, { metadata: { name: 'b' }, spec }), [
+      'spec.paramRef.name: Forbidden: name and selector are mutually exclusive',
+      'spec.paramRef.parameterNotFoundAction: Required value',
+      'spec.paramRef.selector: Forbidden: name and selector are mutually exclusive',
+      'spec.validationActions: Invalid value: ["Deny","Warn"]: must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)',
+    ]);
+  });
+});

@@ -67,6 +67,15 @@ export const MINIMAL: { readonly [resource: string]: object } = {
     spec: { attacher: 'example.com', nodeName: 'n', source: { persistentVolumeName: 'v' } },
   },
   'volumeattributesclasses.storage.k8s.io': { driverName: 'example.com', parameters: { a: 'b' } },
+  'mutatingadmissionpolicies.admissionregistration.k8s.io': {
+    spec: {
+      matchConstraints: {
+        resourceRules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }],
+      },
+      mutations: [{ patchType: 'JSONPatch', jsonPatch: { expression: "[JSONPatch{op: 'test', path: '/a'}]" } }],
+      reinvocationPolicy: 'Never',
+    },
+  },
   'mutatingadmissionpolicybindings.admissionregistration.k8s.io': { spec: { policyName: 'a' } },
   'validatingadmissionpolicies.admissionregistration.k8s.io': {
     spec: {

@@ -159,8 +159,9 @@ function checkPolicy(spec: ValidatingAdmissionPolicySpec, run: Run): void {
 
 function checkReference(ref: { name?: string; selector?: unknown }, run: Run): void {
   const both = ref.name && ref.selector !== undefined;
-  if (both) run.forbidden('name', 'name and selector are mutually exclusive');
-  else if (!ref.name && ref.selector === undefined) run.required('', 'one of name or selector must be specified');
+  if (both) {
+    for (const at of ['name', 'selector']) run.forbidden(at, 'name and selector are mutually exclusive');
+  } else if (!ref.name && ref.selector === undefined) run.required('', 'one of name or selector must be specified');
 }
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'proxy', 'update', 'watch'];
@@ -373,7 +374,7 @@ export const ADMISSION_RULES: RuleTable = {
     },
   },
   'admissionregistration.v1.AuditAnnotation': {
-    fields: { key: { format: 'qualifiedName' }, valueExpression: { required: 'valueExpression is not specified' } },
+    fields: { key: { required: false }, valueExpression: { required: 'valueExpression is not specified' } },
   },
   'admissionregistration.v1.ValidatingAdmissionPolicySpec': {
     fields: {
