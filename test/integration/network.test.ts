@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Node } from '../../src/api/generated/types.ts';
+import { until } from '../../src/lib/test-until.ts';
 import { hostCommands, output, type RunCommand } from '../../src/network/command.ts';
 import { type CleanUpOptions, cleanUpNodeNetwork, setUpNodeNetwork } from '../../src/network/node-network.ts';
 import { runRoutes, waitForPodCidr } from '../../src/network/route-controller.ts';
@@ -127,13 +128,6 @@ async function cni(
   return prevResult?.ips?.[0]?.address.split('/')[0] ?? '';
 }
 
-async function ready(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await condition()); tries++) {
-    assert.ok(100 > tries, 'did not come to be');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 for (const mode of ['host', 'vxlan'] as const satisfies readonly RouteMode[]) {
   test(`pods of two nodes reach each other and the world, and nothing is left afterwards (${mode})`, {
     skip,
@@ -158,7 +152,10 @@ for (const mode of ['host', 'vxlan'] as const satisfies readonly RouteMode[]) {
         pods.push({ host, path: pod.path, address });
       }
       for (const host of hosts) {
-        await ready(async () => (await output(host.run, ['ip', 'route', 'show', 'proto', '142'])) !== '');
+        await until(
+          'the route is there',
+          async () => (await output(host.run, ['ip', 'route', 'show', 'proto', '142'])) !== '',
+        );
       }
       const [one, two] = [pods[0]!, pods[1]!];
       assert.match(one.address, /^10\.244\.1\./);
@@ -171,7 +168,10 @@ for (const mode of ['host', 'vxlan'] as const satisfies readonly RouteMode[]) {
         { from: 'node-2', source: OUTSIDE },
       ]);
       informers.remove('nodes', nodeObject(two.host));
-      await ready(async () => (await output(one.host.run, ['ip', 'route', 'show', 'proto', '142'])) === '');
+      await until(
+        'the route is gone',
+        async () => (await output(one.host.run, ['ip', 'route', 'show', 'proto', '142'])) === '',
+      );
     } finally {
       abort.abort();
       await Promise.all(running);

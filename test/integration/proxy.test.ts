@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Endpoint, EndpointSlice, Service, ServicePort, ServiceSpec } from '../../src/api/generated/types.ts';
+import { until } from '../../src/lib/test-until.ts';
 import { output, type RunCommand } from '../../src/network/command.ts';
 import { addLocalAddress } from '../../src/network/local-address.ts';
 import { applyMasquerade } from '../../src/network/masquerade.ts';
@@ -125,13 +126,12 @@ async function endpointsOf(
     endpoints,
     ports: [{ name: 'p', port: 8080, protocol }],
   };
-  informers.put(SLICES, { ...slice, addressType: 'IPv4' } as unknown as EndpointSlice);
-  await settled();
-}
-
-/** Until the proxy has applied everything: its next sync is at most some milliseconds away. */
-async function settled(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 150));
+  // A transaction that was under way does not have it: the next one, which the second time asks for, does.
+  for (let time = 0; time < 2; time++) {
+    const { lastUpdatedMs } = proxy.health();
+    informers.put(SLICES, { ...slice, addressType: 'IPv4' } as unknown as EndpointSlice);
+    await until('the kernel has the rules', () => proxy.health().lastUpdatedMs > lastUpdatedMs);
+  }
 }
 
 const names = (replies: readonly Reply[]): string[] =>
@@ -230,7 +230,8 @@ test("an address of the services' range that is the node's own is left to the no
 test('rules that somebody flushed come back', { skip }, async () => {
   const ip = await expose('flushed', [POD_B]);
   await output(node.run, ['nft', 'delete', 'table', 'ip', 'tsukube']);
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  const rules = async (): Promise<string> => (await node.run(['nft', 'list', 'table', 'ip', 'tsukube'])).stdout;
+  await until('the rules are back', async () => (await rules()).includes(ip));
   assert.deepEqual(names(await lab.ask(pods.a!, 'tcp', ip, 80)), ['b']);
 });
 
