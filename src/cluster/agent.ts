@@ -157,6 +157,7 @@ async function startKubelet(options: AgentOptions, criEndpoint: string, signal: 
       cgroupRoot: cgroupRoot(layout, settings.name),
       cgroupDriver: systemd ? 'systemd' : 'cgroupfs',
       timings: PROFILES[settings.profile].node,
+      relistBackoff: PROFILES[settings.profile].relistBackoff,
       version: KUBELET_VERSION,
     },
     signal,

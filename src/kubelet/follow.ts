@@ -6,6 +6,14 @@ import type { Environment } from '../lib/environment.ts';
 import { isReason, StatusError } from '../machinery/status.ts';
 
 const RETRY: BackoffPolicy = { initialMs: 200, maximumMs: 30_000, factor: 2, jitter: 0.2 };
+/** A watch that went well for this long starts again at the shortest back-off, as client-go's: a quiet node may hear nothing. */
+const RESET_MS = 120_000;
+
+export interface FollowWith {
+  readonly env: Environment;
+  /** Between failed tries; default: RETRY. */
+  readonly backoff?: BackoffPolicy | undefined;
+}
 
 /** What a follower tells. Handlers must not throw. */
 export interface Following<T> {
@@ -23,12 +31,13 @@ export async function follow<T extends KubeObject>(
   client: ResourceClient<T>,
   query: ListQuery,
   handlers: Following<T>,
-  env: Environment,
+  { env, backoff = RETRY }: FollowWith,
   signal: AbortSignal,
 ): Promise<void> {
   let version: string | undefined;
   let failures = 0;
   while (!signal.aborted) {
+    const triedMs = env.clock.monotonic();
     try {
       if (version === undefined) {
         const listed = await client.list(query, signal);
@@ -54,7 +63,7 @@ export async function follow<T extends KubeObject>(
       }
       // A server that ends watches as soon as they begin must not be asked in a tight loop.
       if (env.clock.monotonic() - begunMs < 1000)
-        await sleep(env.clock, backoffMs(RETRY, failures++, env.random), signal);
+        await sleep(env.clock, backoffMs(backoff, failures++, env.random), signal);
     } catch (error) {
       if (signal.aborted) return;
       // A refusal says nothing about when it will be granted: start over from a list.
@@ -63,7 +72,8 @@ export async function follow<T extends KubeObject>(
       // What is neither the server's nor the connection's is a defect of ours, to be seen.
       if (error instanceof TypeError || error instanceof RangeError) env.log.error('following objects failed', error);
       else env.log.debug('list and watch failed; trying again', { error: String(error) });
-      await sleep(env.clock, backoffMs(RETRY, failures++, env.random), signal).catch(() => undefined);
+      if (env.clock.monotonic() - triedMs > RESET_MS) failures = 0;
+      await sleep(env.clock, backoffMs(backoff, failures++, env.random), signal).catch(() => undefined);
     }
   }
 }

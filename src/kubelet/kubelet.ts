@@ -4,6 +4,7 @@ import { Gauge } from 'prom-client';
 import type { Pod, Service, Taint } from '../api/generated/types.ts';
 import type { Client } from '../client/contract.ts';
 import type { EventRecorder } from '../client/event-recorder.ts';
+import type { BackoffPolicy } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import { FailureBackoff } from './backoff.ts';
@@ -67,6 +68,8 @@ export interface KubeletOptions {
   readonly reserved?: Resources;
   readonly maxPods?: number;
   readonly timings?: NodeReportTimings;
+  /** Between failed lists and watches. */
+  readonly relistBackoff?: BackoffPolicy;
   /** The version that the node reports. */
   readonly version: string;
   readonly logRotation?: RotationPolicy;
@@ -164,7 +167,7 @@ class NodeAgent {
     });
     this.#images = new ImagePuller({ cri, clock: env.clock, events });
     this.#imageGc = new ImageGarbageCollector(cri, new Set([options.sandboxImage ?? PAUSE_IMAGE]));
-    const objects = new ReferencedObjects(client, env, wake, signal);
+    const objects = new ReferencedObjects(client, { env, backoff: options.relistBackoff }, wake, signal);
     const allocatable = (): Resources => this.#node.allocatable;
     const tokens = new TokenManager(client, env);
     const volumes = new VolumeManager({ client, env, directories: this.#directories, objects, tokens, allocatable });
@@ -275,9 +278,10 @@ class NodeAgent {
       deleted: (pod: Pod) => this.#workers.get(pod.metadata.uid!)?.remove(pod),
     };
     const query = { fieldSelector: `spec.nodeName=${nodeName}` };
+    const how = { env: this.#env, backoff: this.#o.relistBackoff };
     return [
-      follow(client.resource('services'), {}, services, this.#env, signal),
-      servicesKnown.promise.then(() => follow(client.resource('pods'), query, pods, this.#env, signal)),
+      follow(client.resource('services'), {}, services, how, signal),
+      servicesKnown.promise.then(() => follow(client.resource('pods'), query, pods, how, signal)),
     ];
   }
 

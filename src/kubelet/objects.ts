@@ -1,8 +1,7 @@
 import type { ConfigMap, Container, Pod, Secret } from '../api/generated/types.ts';
 import type { Client } from '../client/contract.ts';
 import { abortable } from '../lib/abort.ts';
-import type { Environment } from '../lib/environment.ts';
-import { follow } from './follow.ts';
+import { type FollowWith, follow } from './follow.ts';
 
 interface KindMap {
   configmaps: ConfigMap;
@@ -23,15 +22,15 @@ interface Entry {
  */
 export class ReferencedObjects {
   readonly #client: Client;
-  readonly #env: Environment;
+  readonly #with: FollowWith;
   readonly #onChange: (uid: string) => void;
   readonly #entries = new Map<string, Entry>();
   readonly #signal: AbortSignal;
 
   /** `onChange` is told the uids of pods that refer to what changed. */
-  constructor(client: Client, env: Environment, onChange: (uid: string) => void, signal: AbortSignal) {
+  constructor(client: Client, how: FollowWith, onChange: (uid: string) => void, signal: AbortSignal) {
     this.#client = client;
-    this.#env = env;
+    this.#with = how;
     this.#onChange = onChange;
     this.#signal = signal;
   }
@@ -95,7 +94,7 @@ export class ReferencedObjects {
       deleted: () => set(undefined),
     };
     const query = { namespace, fieldSelector: `metadata.name=${name}` };
-    void follow<ConfigMap | Secret>(this.#client.resource(kind as 'secrets'), query, handlers, this.#env, signal);
+    void follow<ConfigMap | Secret>(this.#client.resource(kind as 'secrets'), query, handlers, this.#with, signal);
     return entry;
   }
 

@@ -18,21 +18,25 @@ const WORKER: Target = { role: 'worker' };
 const CONTROL_PLANE: Target = { role: 'control-plane' };
 const CONTROLLERS: Target = { role: 'controllers' };
 
-/** Nothing that clients ask of the cluster may be gone for longer; the service not at all. */
-const SMALL = 'writes<0.5s,service=0';
+/** One API server of several: whoever asks again is answered by another. */
+const ONE_SERVER = 'writes<0.5s,service=0';
+/** What no write goes through: a machine that starts containers on two cores makes writes wait for some hundred ms. */
+const UNTOUCHED = 'writes<1s,service=0';
+/** Nothing says that a process stands still but its silence: HAProxy's checks find it out within 0.9 s. */
+const SILENT_SERVER = 'writes<1.5s,service=0';
 
 export const DRILLS: readonly Drill[] = [
   {
     name: 'server-kill',
     title: 'an API server is killed',
     steps: once({ kind: 'kill', on: HOLDER, component: 'server' }),
-    objective: SMALL,
+    objective: `${ONE_SERVER},failed=0`,
   },
   {
     name: 'server-restart',
     title: 'an API server is stopped in good order and started again',
     steps: once({ kind: 'restart', on: HOLDER, component: 'server' }),
-    objective: SMALL,
+    objective: ONE_SERVER,
   },
   {
     name: 'server-stop',
@@ -44,7 +48,7 @@ export const DRILLS: readonly Drill[] = [
     name: 'server-pause',
     title: 'an API server stands still, its connections open',
     steps: once({ kind: 'pause', on: HOLDER, component: 'server' }, 5_000),
-    objective: 'writes<3s,service=0',
+    objective: SILENT_SERVER,
   },
   {
     name: 'etcd-leader-kill',
@@ -74,13 +78,13 @@ export const DRILLS: readonly Drill[] = [
     name: 'controllers-kill',
     title: 'the active controllers are killed',
     steps: once({ kind: 'kill', on: CONTROLLERS, component: 'server' }),
-    objective: 'writes<1s,service=0,pods<6s',
+    objective: `${ONE_SERVER},pods<4s`,
   },
   {
     name: 'controllers-pause',
     title: 'the active controllers stand still, and go on later',
     steps: once({ kind: 'pause', on: CONTROLLERS, component: 'server' }, 8_000),
-    objective: 'writes<3s,service=0,pods<8s',
+    objective: `${SILENT_SERVER},pods<4s`,
   },
   {
     name: 'balancer-kill',
@@ -118,37 +122,37 @@ export const DRILLS: readonly Drill[] = [
     name: 'worker-power',
     title: 'a worker loses power',
     steps: once({ kind: 'power-off', on: WORKER }, 12_000),
-    objective: 'writes<0.5s,service<5s,recover<60s',
+    objective: 'writes<1s,service<5s,recover<60s',
   },
   {
     name: 'worker-cable',
     title: "a worker's cable is pulled",
     steps: once({ kind: 'unplug', on: WORKER }, 10_000),
-    objective: 'writes<0.5s,service<5s,recover<60s',
+    objective: 'writes<1s,service<5s,recover<60s',
   },
   {
     name: 'agent-kill',
     title: "a worker's kubelet and proxy are killed",
     steps: once({ kind: 'kill', on: WORKER, component: 'agent' }),
-    objective: SMALL,
+    objective: UNTOUCHED,
   },
   {
     name: 'agent-pause',
     title: "a worker's kubelet and proxy stand still",
     steps: once({ kind: 'pause', on: WORKER, component: 'agent' }, 4_000),
-    objective: SMALL,
+    objective: UNTOUCHED,
   },
   {
     name: 'containerd-kill',
     title: 'containerd of a worker is killed',
     steps: once({ kind: 'kill', on: WORKER, component: 'containerd' }),
-    objective: SMALL,
+    objective: UNTOUCHED,
   },
   {
     name: 'pod-kill',
     title: 'the processes of a pod of the service are killed',
     steps: once({ kind: 'kill-pod', namespace: NAMESPACE, selector: 'app=web' }),
-    objective: 'writes<0.5s,service<2s',
+    objective: 'writes<1s,service<2s',
   },
   {
     name: 'zone-loss',
@@ -164,13 +168,13 @@ export const DRILLS: readonly Drill[] = [
       at(0, { kind: 'pause', on: LEADER, component: 'etcd' }, 6_000),
       at(0, { kind: 'pause', on: FOLLOWER, component: 'etcd' }, 6_000),
     ],
-    objective: 'writes<10s,service=0,recover<30s',
+    objective: 'writes<9s,service=0,recover<30s',
   },
   {
     name: 'rolling-restart',
     title: 'every API server is restarted, one after the other',
     steps: [1, 2, 3].map((n, i) => at(i * 7_000, { kind: 'restart', on: { hosts: [`cp-${n}`] }, component: 'server' })),
-    objective: 'writes<0.5s,service=0',
+    objective: ONE_SERVER,
   },
   {
     name: 'rolling-etcd',
@@ -200,7 +204,7 @@ export const DRILLS: readonly Drill[] = [
     name: 'duplicate-packets',
     title: 'a tenth of the packets of the leader come twice',
     steps: once({ kind: 'duplicate', on: LEADER, percent: 10 }, 5_000),
-    objective: SMALL,
+    objective: UNTOUCHED,
   },
   {
     name: 'reordered-packets',
@@ -275,18 +279,18 @@ export const DRILLS: readonly Drill[] = [
       { kind: 'partition', from: { role: 'worker', count: 'all' }, to: 'machine', ports: [80, 443, 5000] },
       5_000,
     ),
-    objective: 'writes<0.5s,service=0,pods<6s',
+    objective: `${UNTOUCHED},pods<6s`,
   },
   {
     name: 'dns-loss',
     title: 'no DNS on one worker',
     steps: once({ kind: 'block', on: WORKER, ports: [53] }, 5_000),
-    objective: 'writes<0.5s,service=0,dns=0',
+    objective: `${UNTOUCHED},dns=0`,
   },
   {
     name: 'api-cut-off',
     title: 'a worker no longer reaches the API',
     steps: once({ kind: 'block', on: WORKER, ports: [API_PORT, SERVER_PORT, ETCD_CLIENT_PORT] }, 3_000),
-    objective: SMALL,
+    objective: UNTOUCHED,
   },
 ];

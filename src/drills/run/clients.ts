@@ -206,6 +206,7 @@ export class Clients {
           if (typeof answer === 'string') error = answer;
           else if (!isMade && (answer.code === 201 || answer.code === 409)) isMade = true;
           else if (answer.code === 200 && isReadyPod(answer.text)) return { outcome: 'ok' };
+          else if (isMade && answer.code === 404) return { outcome: 'refused', error: 'it went with its node' };
           await sleep(clock, POD_LOOK_MS, going);
         }
         return { outcome: 'refused', error };
@@ -276,7 +277,9 @@ function goneFor(samples: readonly Sample[], fromMs: number, endMs: number): num
 }
 
 function watchLag(api: ApiProbe, watch: WatchProbe): number | undefined {
-  const shown = new Map(watch.events.map((event) => [`${event.name} ${event.value}`, event.atMs]));
+  // What is removed at the end is shown once more, as it was last.
+  const written = watch.events.filter(({ type }) => type !== 'DELETED');
+  const shown = new Map(written.map((event) => [`${event.name} ${event.value}`, event.atMs]));
   let worst: number | undefined;
   for (const [name, { operations }] of api.histories()) {
     for (const { input, output, return: end } of operations) {
