@@ -34,8 +34,8 @@ test('the more clients wait at once the longer they do, up to a limit, and no lo
     assert.equal(flushed, clients);
     return ms;
   };
-  assert.deepEqual([await round(200), await round(200)], [10, 16]);
-  assert.deepEqual([await round(5000), await round(5000)], [16, 30]);
+  assert.deepEqual([await round(200), await round(200)], [10, 20]);
+  assert.deepEqual([await round(5000), await round(5000)], [20, 30]);
   assert.deepEqual([await round(1), await round(1)], [30, 10]);
   const none = new WatchPace(clock, 0);
   for (let i = 0; i < 500; i++) none.wait(() => undefined);

@@ -3,7 +3,7 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
 
 /** One write costs much the same whatever it carries: so many clients at most are written to in a millisecond, on average. */
-const CLIENTS_PER_MS = 13;
+const CLIENTS_PER_MS = 10;
 /** But nobody waits longer than so many times the pace. */
 const MAX_SLACKENING = 3;
 
