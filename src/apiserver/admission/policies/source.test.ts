@@ -19,6 +19,7 @@ test('what is no message stays as it is written', () => {
   for (const text of [
     "object.spec == {'a': 1}",
     "'x' in {'x': 1}",
+    'object.a.b in {1: 2}',
     "'Object{a: 1}' == r'JSONPatch{'",
     'object.x ? {1: 2} : {}',
     '"""Object{""" + \'a\\\'Object{\'',

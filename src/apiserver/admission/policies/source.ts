@@ -11,7 +11,6 @@ export const COUNT = 'countSteps';
 
 const OPEN = new Set(['(', '[', '{']);
 const CLOSE = new Set([')', ']', '}']);
-const KEYWORDS = new Set(['in', 'true', 'false', 'null']);
 
 /** What each loop does with its last argument, so that it stops, or does nothing more, once there were too many steps. */
 const LOOPS: { readonly [name: string]: 'all' | 'exists' | 'choose' | 'map' | undefined } = {
@@ -80,8 +79,7 @@ class Rewriter {
   }
 
   #isName(i: number): boolean {
-    const token = this.#tokens[i];
-    return token?.kind === 'name' && !KEYWORDS.has(token.text);
+    return this.#tokens[i]?.kind === 'name';
   }
 
   /** A name, or names joined by dots, in front of a brace. */

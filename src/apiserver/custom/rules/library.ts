@@ -2,8 +2,16 @@
 
 import { isIPv4, isIPv6 } from 'node:net';
 import { Environment } from '@marcbachmann/cel-js';
-import { addQuantities, compareQuantities, parseQuantity, type Quantity } from '../../../machinery/quantity.ts';
+import {
+  addQuantities,
+  compareQuantities,
+  parseQuantity,
+  type Quantity,
+  scaledValue,
+  subtractQuantities,
+} from '../../../machinery/quantity.ts';
 import { patternOf } from '../validate-value.ts';
+import { registerExtensions } from './extensions.ts';
 
 /** Parse-time limits of an expression. */
 const LIMITS = {
@@ -146,5 +154,11 @@ export function kubernetesEnvironment(): Environment {
   add('ip(string): IP', (text: string) => new Address(text));
   add('isIP(string): bool', (text: string) => isIPv4(text) || isIPv6(text));
   add('IP.family(): int', ({ text }: Address) => (isIPv4(text) ? 4n : 6n));
+  add(
+    'Quantity.sub(Quantity): Quantity',
+    (a: QuantityValue, b: QuantityValue) => new QuantityValue(subtractQuantities(a.value, b.value)),
+  );
+  add('Quantity.asInteger(): int', (a: QuantityValue) => BigInt(scaledValue(a.value, 0)));
+  registerExtensions(env);
   return env;
 }
