@@ -99,7 +99,7 @@ const MODULES: Readonly<Record<string, Access>> = {
 };
 
 /** What these modules give that only computes. */
-const PURE_NAMES = ['isIP', 'isIPv4', 'isIPv6'];
+const PURE_NAMES = ['isIP', 'isIPv4', 'isIPv6', 'BlockList'];
 const NEEDS_TURNS = /^(?:gzip|gunzip|deflate|inflate|brotliCompress|brotliDecompress|createGzip|createGunzip)$/;
 const RANDOM_NAMES =
   /^(?:random\w*|generateKey\w*|generatePrime\w*|getRandomValues|webcrypto|subtle|createECDH|createDiffieHellman\w*)$/;
