@@ -153,6 +153,38 @@ describe('connections of a server', () => {
     assert.equal(watch.end, '');
   });
 
+  it('a request that is turned away has not been looked at; what came together with the one that caused it is taken', async () => {
+    const server = await start({ connection: { goawayChance: 1, goawayAfterMs: 0 } });
+    const rounds = 5;
+    let taken = 0;
+    for (let round = 0; round < rounds; round++) {
+      const client = session(server);
+      await new Promise((resolve) => client.once('remoteSettings', resolve));
+      const names = Array.from({ length: 8 }, (_, i) => `burst-${round}-${i}`);
+      // In one piece: the first of them makes the server say GOAWAY.
+      const asked = names.map((name) => {
+        const stream = client.request({ ...HEADERS, ':method': 'POST', ':path': '/api/v1/namespaces' });
+        const outcome = { name, status: 0, isOver: false };
+        stream.on('response', (headers) => {
+          outcome.status = Number(headers[':status']);
+        });
+        stream.on('error', () => undefined);
+        stream.once('close', () => {
+          outcome.isOver = true;
+        });
+        stream.resume().end(JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } }));
+        return outcome;
+      });
+      await until('all are over', () => asked.every(({ isOver }) => isOver));
+      const row = server.tables.preferred('', 'namespaces')!;
+      for (const { name, status } of asked) {
+        if (status === 201) taken++;
+        assert.equal(server.caches.for(row).get(undefined, name) !== undefined, status === 201, `${name}: ${status}`);
+      }
+    }
+    assert.ok(taken > rounds, `${taken} in ${rounds} bursts`);
+  });
+
   it('nobody is asked twice in a row: what was turned away is answered on the new connection', async () => {
     const server = await start({ connection: { goawayChance: 1 } });
     const client = session(server);
