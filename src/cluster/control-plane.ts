@@ -153,6 +153,8 @@ async function startServing(
     if (dnsAddress) await ensureDnsService(client, dnsAddress, signal);
     return apiServer;
   } catch (error) {
+    // What an API server that did not come to be had begun ends with its signal.
+    serving.abort(error);
     await apiServer?.close();
     throw error;
   } finally {
