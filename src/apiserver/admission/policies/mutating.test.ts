@@ -143,14 +143,14 @@ describe('policies asked again', () => {
     assert.deepEqual((await created(MAPS, map('m', { x: 'y' }))).data, { n: '2', later: 'once', x: 'y' });
   });
 
-  test('not one that does not want to, nor when nothing changed after it', async () => {
+  test('not one that does not want to; one that does for its own change too, as upstream', async () => {
     await mutate('a', [apply(count)]);
     await mutate('b', [later]);
     assert.deepEqual((await created(MAPS, map('m', { x: 'y' }))).data, { n: '1', later: 'once', x: 'y' });
     await removePolicies(ask);
     await mutate('a', [later]);
     await mutate('b', [apply(count)], { reinvocationPolicy: 'IfNeeded' });
-    assert.deepEqual((await created(MAPS, map('m', { x: 'y' }))).data, { n: '1', later: 'once', x: 'y' });
+    assert.deepEqual((await created(MAPS, map('m', { x: 'y' }))).data, { n: '2', later: 'once', x: 'y' });
   });
 });
 

@@ -32,6 +32,16 @@ export const mutatingPolicies: AdmissionPlugin = {
   },
 };
 
+/** What came of one invocation. */
+interface Outcome {
+  /** Its conditions are met. */
+  readonly asked: boolean;
+  readonly changed: boolean;
+  /** It put an object in the object's place, if only the same one. */
+  readonly written: boolean;
+  readonly problems: readonly string[];
+}
+
 /** One request's way through the policies, and through some of them again when the object changed after they saw it. */
 class Round {
   readonly #world: AdmissionWorld;
@@ -67,7 +77,7 @@ class Round {
 
   async #run(wanted: Parameters<typeof invocationsOf>[1], isMeant: (key: string) => boolean): Promise<boolean> {
     const problems: Misconfigured[] = [];
-    let changed = false;
+    let written = false;
     for (const one of await invocationsOf(this.#world, wanted, this.#request, this.#object as KubeObject)) {
       if (!isInvocation(one)) {
         problems.push(one);
@@ -77,37 +87,39 @@ class Round {
       if (!isMeant(key)) continue;
       const outcome = await this.#invoke(one);
       problems.push(...outcome.problems.map((why) => ({ ...one, why, isInvalid: true })));
-      if (outcome.changed) {
-        changed = true;
-        this.#recall();
-      }
+      if (outcome.changed) this.#recall();
       if (one.policy.reinvoked && outcome.asked) this.#seen.add(key);
+      written ||= outcome.written;
     }
+    // As upstream: what a policy wrote itself has it asked again too.
+    if (written) this.#recall();
     const refused = problems.filter(({ policy }) => policy.failsClosed);
     if (refused.length > 0) throw refusal(this.#request, this.#object as KubeObject, refused);
-    return changed;
+    return written;
   }
 
-  async #invoke(one: Invocation): Promise<{ asked: boolean; changed: boolean; problems: string[] }> {
+  async #invoke(one: Invocation): Promise<Outcome> {
     const problems: string[] = [];
     let changed = false;
+    let written = false;
     const evaluation = (): Promise<Evaluation> => this.#evaluation(one);
     try {
-      if (!(await evaluation()).meets(one.policy)) return { asked: false, changed, problems };
+      if (!(await evaluation()).meets(one.policy)) return { asked: false, changed, written, problems };
     } catch (error) {
       if (error instanceof StatusError) throw error;
-      return { asked: false, changed, problems: [(error as Error).message] };
+      return { asked: false, changed, written, problems: [(error as Error).message] };
     }
     for (const mutation of one.policy.mutations) {
       try {
         if (await this.#mutate(one, mutation, await evaluation())) changed = true;
+        written = true;
       } catch (error) {
         this.#world.ctx.signal.throwIfAborted();
         if (error instanceof StatusError) throw error;
         problems.push((error as Error).message);
       }
     }
-    return { asked: true, changed, problems };
+    return { asked: true, changed, written, problems };
   }
 
   async #evaluation(one: Invocation): Promise<Evaluation> {
