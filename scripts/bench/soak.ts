@@ -59,6 +59,7 @@ try {
     stop.signal,
   );
   say(`${report.faults} failures with seed ${options.seed}`);
+  say(`memory after each, in MiB: ${report.memoryMiB.join(' ')}`);
   for (const problem of report.problems) say(`PROBLEM ${problem}`);
   say(report.problems.length === 0 ? 'Everything held, and nothing grew.' : `${report.problems.length} problems`);
   process.exitCode = report.problems.length === 0 ? 0 : 1;

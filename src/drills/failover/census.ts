@@ -50,11 +50,10 @@ async function lines(run: RunCommand, command: readonly string[]): Promise<numbe
   return (await run([...command])).stdout.split('\n').length;
 }
 
-/** How much more of each may be there than before: caches fill, and a process that was counted may be on its way out. */
-const ALLOWED: { readonly [of in keyof Census]: (before: number) => number } = {
+/** How much more of each may be there than before: a process that was counted may be on its way out. */
+const ALLOWED: { readonly [of in Exclude<keyof Census, 'memoryMiB'>]: (before: number) => number } = {
   processes: (before) => before + 6,
   openFiles: (before) => before * 1.15,
-  memoryMiB: (before) => before * 1.3,
   rules: (before) => before,
   mounts: (before) => before,
   interfaces: (before) => before,
@@ -62,7 +61,29 @@ const ALLOWED: { readonly [of in keyof Census]: (before: number) => number } = {
 
 /** What has grown beyond what is allowed, in words; none: nothing has. */
 export function grown(before: Census, after: Census): readonly string[] {
-  return (Object.keys(ALLOWED) as (keyof Census)[])
+  return (Object.keys(ALLOWED) as (keyof typeof ALLOWED)[])
     .filter((of) => after[of] > ALLOWED[of](before[of]))
     .map((of) => `${of}: ${before[of]}, then ${after[of]}`);
+}
+
+/** Fewer figures than this say nothing about a trend. */
+const TREND_AT_LEAST = 9;
+const MEMORY_GROWTH = 1.15;
+
+/**
+ * Whether memory still grows, in words. Single figures go up and down by a third: heaps hold garbage, histories and caches fill
+ * up to their bounds, and whoever was killed begins anew. So the first third is left aside as the time in which they fill, and
+ * the middles of the other two are compared.
+ */
+export function memoryGrown(memoryMiB: readonly number[]): readonly string[] {
+  if (TREND_AT_LEAST > memoryMiB.length) return [];
+  const third = Math.floor(memoryMiB.length / 3);
+  const earlier = middle(memoryMiB.slice(third, 2 * third));
+  const later = middle(memoryMiB.slice(2 * third));
+  if (earlier * MEMORY_GROWTH >= later) return [];
+  return [`memory: ${earlier} MiB in the second third of the time, ${later} MiB in the last`];
+}
+
+function middle(figures: readonly number[]): number {
+  return figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)]!;
 }

@@ -1,7 +1,7 @@
 // One failure after the other, for as long as one likes: nothing may break for good, and nothing may grow.
 import { sleep } from '../../lib/clock.ts';
 import type { Random } from '../../lib/random.ts';
-import { type Census, census, grown } from './census.ts';
+import { type Census, census, grown, memoryGrown } from './census.ts';
 import { type Outcome, runRepetition } from './repetition.ts';
 import { ROWS, type Row } from './rows.ts';
 import type { Stage } from './stage.ts';
@@ -21,6 +21,8 @@ export interface SoakReport {
   readonly faults: number;
   readonly before: Census;
   readonly after: Census;
+  /** After each failure, when the cluster was whole again. */
+  readonly memoryMiB: readonly number[];
   /** What has grown, and what the history checker found. */
   readonly problems: readonly string[];
 }
@@ -37,6 +39,7 @@ export async function soak(options: SoakOptions, signal: AbortSignal): Promise<S
   await runRepetition({ stage, row: ROWS[0]!, repetition: 0, pauseMs: PAUSE_MS }, signal);
   const before = await rested(stage, signal);
   onCensus(before);
+  const memoryMiB: number[] = [];
   const beganMs = clock.monotonic();
   let faults = 0;
   while (clock.monotonic() - beganMs < durationMs) {
@@ -44,12 +47,19 @@ export async function soak(options: SoakOptions, signal: AbortSignal): Promise<S
     const row = ROWS[Math.floor(random.next() * ROWS.length)] as Row;
     const outcome = await runRepetition({ stage, row, repetition: faults, pauseMs: PAUSE_MS }, signal);
     onOutcome(outcome);
+    memoryMiB.push((await census(stage)).memoryMiB);
     problems.push(...outcome.problems.map((text) => `failure ${faults}, ${row.id}: ${text}`));
     await sleep(clock, Math.max(0, beganMs + faults * everyMs - clock.monotonic()), signal);
   }
   const after = await rested(stage, signal);
   onCensus(after);
-  return { faults, before, after, problems: [...problems, ...grown(before, after)] };
+  return {
+    faults,
+    before,
+    after,
+    memoryMiB,
+    problems: [...problems, ...grown(before, after), ...memoryGrown(memoryMiB)],
+  };
 }
 
 async function rested(stage: Stage, signal: AbortSignal): Promise<Census> {
