@@ -34,7 +34,7 @@ for (const [what, html, expected] of [
   ['no quotes', "<img alt=it's src=/x><a href=/y>", "<img alt=it's src=/pods/p/proxy/x><a href=/pods/p/proxy/y>"],
   ['several of a tag', '<video src="/a" poster="/b"/>', '<video src="/pods/p/proxy/a" poster="/pods/p/proxy/b"/>'],
   ['an attribute that is none', '<p href="/x"><a data-href="/y" title="/z>">', undefined],
-  ['a comment', '<!-- <a href="/x"> -- > <a href="/y"> -->', undefined],
+  ['a comment', '<!-- <a href="/x"> -- > --><a href=/y>', '<!-- <a href="/x"> -- > --><a href=/pods/p/proxy/y>'],
   ['a script', '<script>"<a href=\'/x\'>"</scripts></SCRIPT >', undefined],
   [
     'a script from elsewhere',
@@ -54,6 +54,8 @@ test('a tag without end is passed on, and what is behind it', () => {
   const rewriter = new LinkRewriter(place);
   assert.equal(rewriter.push(html), html);
   assert.equal(rewriter.push("><a href='/x'>"), "><a href='/pods/p/proxy/x'>");
+  const inside = `<a href='${'x'.repeat(70_000)} <a href=/x >`;
+  assert.equal(new LinkRewriter(place).push(inside), inside, 'up to its end it is one tag');
 });
 
 test('pieces make no difference, and links are all that changes', () => {
