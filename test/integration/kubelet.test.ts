@@ -306,7 +306,7 @@ describe('kubelet with containerd', () => {
 
   test('takes a pod that selects a label its node was given a moment ago, and none that it has not', async () => {
     const selecting = (name: string, moment: string): Promise<Pod> => {
-      const containers = [{ name: 'c', command: ['true'] }];
+      const containers = [{ name: 'c', command: ['/bin/sh', '-c', 'exit 0'] }];
       return createPod(name, { restartPolicy: 'Never', nodeSelector: { moment }, containers });
     };
     const body = { metadata: { labels: { moment: 'now' } } };
@@ -315,7 +315,8 @@ describe('kubelet with containerd', () => {
     await selecting('elsewhere', 'never');
     const refused = await podWhen('elsewhere', 'ends', (pod) => pod.status?.phase === 'Failed');
     assert.equal(refused.status?.reason, 'NodeAffinity');
-    await podWhen('here', 'succeeds', (pod) => pod.status?.phase === 'Succeeded');
+    const taken = await podWhen('here', 'ends', ended);
+    assert.equal(taken.status?.phase, 'Succeeded', JSON.stringify(taken.status));
   });
 
   test('runs a pod to completion: environment, volumes, hosts, names, log and termination message', async () => {
