@@ -319,6 +319,24 @@ describe('kubelet with containerd', () => {
     assert.equal(taken.status?.phase, 'Succeeded', JSON.stringify(taken.status));
   });
 
+  test('five hundred changes of a pod: the generation that was seen comes up with the one that is wanted', async () => {
+    const updates = 500;
+    const longSeconds = 1_000_000;
+    await createPod('changing', {
+      activeDeadlineSeconds: longSeconds,
+      containers: [{ name: 'c', command: ['/bin/sh', '-c', 'while :; do sleep 1; done'] }],
+    });
+    const pods = m.client.resource('pods');
+    for (let i = 1; i <= updates; i++) {
+      const body = { spec: { activeDeadlineSeconds: longSeconds - i } };
+      await pods.patch({ namespace: 'default', name: 'changing' }, { type: 'merge', body });
+    }
+    const seen = await podWhen('changing', 'is seen as it is', (pod) => pod.status?.observedGeneration === 1 + updates);
+    assert.equal(seen.metadata.generation, 1 + updates);
+    await podWhen('changing', 'runs', (pod) => pod.status?.phase === 'Running');
+    await deletePod('changing');
+  });
+
   test('runs a pod to completion: environment, volumes, hosts, names, log and termination message', async () => {
     await m.client
       .resource('configmaps')
