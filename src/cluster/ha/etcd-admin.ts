@@ -92,6 +92,13 @@ export class EtcdAdmin {
     await this.#call(leader, '/v3/maintenance/transfer-leadership', { targetID: targetId }, signal);
   }
 
+  /** How many messages to another member this one could not send, since it started. Source: etcd's metrics. */
+  async sendFailures(host: HostSpec, toId: string, signal: AbortSignal): Promise<number> {
+    const { code, text } = await this.#ask({ url: url(host, '/metrics') }, TIMEOUT_MS, signal);
+    if (code !== 200) throw new Error(`etcd on ${host.name}: HTTP ${code}`);
+    return sendFailuresIn(text, toId);
+  }
+
   async #isHealthy(host: HostSpec, signal: AbortSignal): Promise<boolean> {
     const { code, text } = await this.#ask({ url: url(host, '/health') }, TIMEOUT_MS, signal);
     return code === 200 && (JSON.parse(text) as { readonly health?: string }).health === 'true';
@@ -108,6 +115,13 @@ export class EtcdAdmin {
   #ask(question: Pick<Question, 'url' | 'body'>, timeoutMs: number, signal: AbortSignal): Promise<Answer> {
     return ask({ ...question, tls: this.#tls, timeoutMs }, this.#env.clock, signal);
   }
+}
+
+/** Of metrics in Prometheus' text form; a member's id is decimal in etcd's JSON and hexadecimal in its metrics. */
+export function sendFailuresIn(metrics: string, toId: string): number {
+  const name = `etcd_network_peer_sent_failures_total{To="${BigInt(toId).toString(16)}"}`;
+  const line = metrics.split('\n').find((one) => one.startsWith(name));
+  return Number(line?.slice(name.length) ?? 0);
 }
 
 interface MemberList {

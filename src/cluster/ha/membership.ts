@@ -31,6 +31,8 @@ const CHANGE_WITHIN_MS = 20_000;
 const PROMOTE_WITHIN_MS = 60_000;
 const READY_WITHIN_MS = 60_000;
 const RETRY_MS = 200;
+/** Twice the time after which etcd gives up a write to another member that hangs (DefaultConnWriteTimeout). */
+const GIVE_UP_WITHIN_MS = 10_000;
 
 /** Everything below works on a cluster that was started with --ha, from the machine that it runs on. */
 export interface Membership {
@@ -133,6 +135,7 @@ async function forget(of: Membership, etcd: EtcdAdmin, topology: Topology, lost:
     const own = await etcd.endpoint(lost, signal).catch(() => undefined);
     const successor = (await etcd.endpoint(via, signal)).memberId;
     if (own?.leaderId === member.id) await etcd.moveLeader(lost, successor, signal);
+    if (!own) await untilGivenUp(of, etcd, { topology, via, lostId: member.id }, signal);
     await changed(of, signal, () => etcd.remove(via, member.id, signal));
   }
   const client = await clientOf({ layout: of.layout, env: of.host.env }, [serverUrl(via)]);
@@ -142,6 +145,33 @@ async function forget(of: Membership, etcd: EtcdAdmin, topology: Topology, lost:
   } finally {
     client.close();
   }
+}
+
+/**
+ * Until etcd's leader has given up its connection with a member that vanished. A leader that forgets a member while a write
+ * to it hangs stands still until that write times out, five seconds after it began, and everybody with it. Where little is
+ * written nothing ever hangs: then this takes its whole time, and no harm is done after it either.
+ */
+async function untilGivenUp(
+  { host: { env } }: Membership,
+  etcd: EtcdAdmin,
+  lost: { readonly topology: Topology; readonly via: HostSpec; readonly lostId: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const leader = await leaderOf(etcd, lost.topology, lost.via, signal);
+  const endMs = env.clock.monotonic() + GIVE_UP_WITHIN_MS;
+  const before = await etcd.sendFailures(leader, lost.lostId, signal);
+  while (env.clock.monotonic() < endMs) {
+    await sleep(env.clock, RETRY_MS, signal);
+    if ((await etcd.sendFailures(leader, lost.lostId, signal)) > before) return;
+  }
+}
+
+async function leaderOf(etcd: EtcdAdmin, topology: Topology, via: HostSpec, signal: AbortSignal): Promise<HostSpec> {
+  const { leaderId, memberId } = await etcd.endpoint(via, signal);
+  if (leaderId === memberId) return via;
+  const name = (await etcd.members(via, signal)).find((one) => one.id === leaderId)?.name;
+  return controlPlanes(topology).find((one) => one.name === name) ?? via;
 }
 
 async function deleteNode(client: Client, name: string, signal: AbortSignal): Promise<void> {
