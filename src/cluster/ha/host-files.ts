@@ -71,11 +71,14 @@ export async function writeHosts(plan: ClusterPlan): Promise<void> {
   for (const host of present(plan.topology)) await writeHost(plan, host, bootstrap);
 }
 
-/** Writes one host's files. `start` counts only for a host that has none yet; `only` these units are to run, if said. */
+/**
+ * Writes one host's files. `start` counts only for a host that has none yet, and without any its etcd is not run; `only` these
+ * units are to run, if said.
+ */
 export async function writeHost(
   plan: ClusterPlan,
   host: HostSpec,
-  start: EtcdStart,
+  start: EtcdStart | undefined,
   only?: readonly string[],
 ): Promise<void> {
   const place = hostPlace(plan.layout, host.name);
@@ -90,7 +93,8 @@ export async function writeHost(
   const units = new Map<string, readonly string[]>();
   if (host.role === 'control-plane') {
     await mkdir(place.etcdData, { recursive: true, mode: 0o700 });
-    units.set('etcd', etcdCommand(await etcdOptions(plan, place, host, start)));
+    const etcd = await etcdOptions(plan, place, host, start);
+    if (etcd) units.set('etcd', etcdCommand(etcd));
     units.set('server', [...plan.program, 'server', ...placeArguments(place)]);
     for (const [name, command] of await writeBalancer(plan, place, host)) units.set(name, command);
   }
@@ -190,12 +194,14 @@ export async function ensureEtcdCa({ layout, env }: Pick<ClusterPlan, 'layout' |
 }
 
 /** A member that has started once has its membership on disk; what it is told then no longer counts, but stays as it was. */
-async function etcdOptions(plan: ClusterPlan, place: HostPlace, host: HostSpec, start: EtcdStart) {
+async function etcdOptions(plan: ClusterPlan, place: HostPlace, host: HostSpec, start: EtcdStart | undefined) {
   const file = place.etcdStart;
   const known = await readFile(file, 'utf8').catch(() => undefined);
-  if (known === undefined) await writeFileAtomically(file, JSON.stringify(start), 0o644);
+  const started = known === undefined ? start : (JSON.parse(known) as EtcdStart);
+  if (!started) return undefined;
+  if (known === undefined) await writeFileAtomically(file, JSON.stringify(started), 0o644);
   return {
-    ...(known === undefined ? start : (JSON.parse(known) as EtcdStart)),
+    ...started,
     program: plan.settings.etcdProgram ?? ETCD_PROGRAM,
     name: host.name,
     address: host.address,

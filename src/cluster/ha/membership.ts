@@ -12,7 +12,7 @@ import { peerUrl } from './etcd-config.ts';
 import { type ClusterPlan, hostPlace, writeHost } from './host-files.ts';
 import { Hosts } from './hosts.ts';
 import { alone } from './lock.ts';
-import { powerOff, powerOn } from './power.ts';
+import { initOf, powerOff, powerOn } from './power.ts';
 import { clientOf, serverTls } from './status.ts';
 import {
   controlPlanes,
@@ -33,6 +33,8 @@ const READY_WITHIN_MS = 60_000;
 const RETRY_MS = 200;
 /** Twice the time after which etcd gives up a write to another member that hangs (DefaultConnWriteTimeout). */
 const GIVE_UP_WITHIN_MS = 10_000;
+/** Heartbeats that cannot be sent, in so many looks one after the other. */
+const GIVEN_UP_LOOKS = 3;
 
 /** Everything below works on a cluster that was started with --ha, from the machine that it runs on. */
 export interface Membership {
@@ -77,10 +79,20 @@ async function join(of: Membership, name: string, signal: AbortSignal): Promise<
   const isThere = present(topology).some((one) => one.name === name);
   if (isThere && (await isReadyServer(of, joining, signal))) throw new Error(`"${name}" is a control plane already`);
   const etcd = await EtcdAdmin.open(layout, host.env);
-  for (const lost of topology.hosts.filter((one) => one.destroyed)) {
-    await progress.step(`forgetting ${lost.name}`, () => forget(of, etcd, topology, lost, signal));
-  }
   const plan = planOf(of, withTopology(settings, next));
+  const place = { layout, env: host.env, cluster: settings.name, topology: next };
+  const lost = topology.hosts.filter((one) => one.destroyed);
+  await writeSettings(layout, withTopology(settings, { ...next, hosts: [...next.hosts, ...lost] }));
+  if ((await initOf(layout, name)) === undefined) {
+    // Where it takes over a lost one's address, connections that hang towards that break.
+    await progress.step(`connecting ${name}`, async () => {
+      await writeHost(plan, joining, undefined, []);
+      await powerOn(place, joining, signal);
+    });
+  }
+  for (const one of lost) {
+    await progress.step(`forgetting ${one.name}`, () => forget(of, etcd, topology, one, signal));
+  }
   await writeSettings(layout, plan.settings);
   await progress.step(`adding ${name} to etcd`, async () => {
     const via = await healthyMember(etcd, next, name, signal);
@@ -89,7 +101,6 @@ async function join(of: Membership, name: string, signal: AbortSignal): Promise<
     const start = { members: names, joins: true };
     // Others look it up by name before they let it in. A server has no use for a member without a vote.
     for (const one of present(next)) await writeHost(plan, one, start, one.name === name ? ['etcd'] : undefined);
-    await powerOn({ layout, env: host.env, cluster: settings.name, topology: next }, joining, signal);
     await promoteWhenCaughtUp(of, etcd, { via, name }, signal);
     await writeHost(plan, joining, start);
   });
@@ -148,9 +159,9 @@ async function forget(of: Membership, etcd: EtcdAdmin, topology: Topology, lost:
 }
 
 /**
- * Until etcd's leader has given up its connection with a member that vanished. A leader that forgets a member while a write
- * to it hangs stands still until that write times out, five seconds after it began, and everybody with it. Where little is
- * written nothing ever hangs: then this takes its whole time, and no harm is done after it either.
+ * Until etcd's leader has given up its connections with a member that vanished: then it can send it no heartbeat any more. A
+ * leader that forgets a member while a write to it hangs stands still until that write times out, and everybody with it. Where
+ * little is written nothing ever hangs: then this takes its whole time, and no harm is done after it either.
  */
 async function untilGivenUp(
   { host: { env } }: Membership,
@@ -160,10 +171,12 @@ async function untilGivenUp(
 ): Promise<void> {
   const leader = await leaderOf(etcd, lost.topology, lost.via, signal);
   const endMs = env.clock.monotonic() + GIVE_UP_WITHIN_MS;
-  const before = await etcd.sendFailures(leader, lost.lostId, signal);
-  while (env.clock.monotonic() < endMs) {
+  let failures = await etcd.sendFailures(leader, lost.lostId, signal);
+  for (let risen = 0; risen < GIVEN_UP_LOOKS && env.clock.monotonic() < endMs; ) {
     await sleep(env.clock, RETRY_MS, signal);
-    if ((await etcd.sendFailures(leader, lost.lostId, signal)) > before) return;
+    const now = await etcd.sendFailures(leader, lost.lostId, signal);
+    risen = now > failures ? risen + 1 : 0;
+    failures = now;
   }
 }
 
