@@ -68,7 +68,7 @@ try {
     for (const operation of ordered) {
       for (const one of running) {
         await measureOnce(one, operation);
-        if (round === 0 && isList(operation)) one.measured.listPeakMiB = memoryOf(one, 'peak');
+        if (round === 0 && isList(operation)) one.measured.listPeaks.set(operation.protocol, memoryOf(one, 'peak'));
       }
     }
   }
@@ -110,7 +110,7 @@ async function measureStartsAndIdle(): Promise<void> {
       startMs: median(starts.map((s) => s.startMs)),
       startCpuMs: median(starts.map((s) => s.startCpuMs)),
       idle: [],
-      listPeakMiB: [],
+      listPeaks: new Map(),
       ownMiB: [],
       peakMiB: [],
       figures: new Map(),

@@ -20,8 +20,8 @@ export interface Measured {
   readonly startMs: number;
   readonly startCpuMs: number;
   idle: readonly Idle[];
-  /** As peakMiB, when the objects had been made and listed, over both protocols, and nothing else had been asked for. */
-  listPeakMiB: readonly (readonly [name: string, mib: number])[];
+  /** As peakMiB, when the objects had been made and listed over this protocol and those before, and nothing else been asked. */
+  readonly listPeaks: Map<string, readonly (readonly [name: string, mib: number])[]>;
   /** At the end: each process's own memory, without the pages of files that are mapped. */
   ownMiB: readonly (readonly [name: string, mib: number])[];
   /** Each process's most resident memory, all load included. */
@@ -78,7 +78,8 @@ export function table(all: readonly Measured[]): string {
   const memory = (operation: string, of: (m: Measured) => Measured['peakMiB']): void => {
     if (of(first).length > 0) rows.push({ operation, cells: all.map((m) => sumCell(of(m), 'MiB', 0)) });
   };
-  memory('most memory under the load of lists', (m) => m.listPeakMiB);
+  for (const protocol of first.listPeaks.keys())
+    memory(`most memory under the load of lists, up to ${protocol}`, (m) => m.listPeaks.get(protocol) ?? []);
   memory('most memory under all of this load', (m) => m.peakMiB);
   memory('memory at its end, without mapped files', (m) => m.ownMiB);
   const ratio = all.length > 1;
