@@ -126,7 +126,8 @@ export interface CriClient {
   portForward(sandboxId: string, ports: readonly number[], options?: CallOptions): Promise<string>;
   containerStats(id: string, options?: CallOptions): Promise<ContainerStats>;
   listContainerStats(options?: CallOptions): Promise<readonly ContainerStats[]>;
-  listPodSandboxStats(options?: CallOptions): Promise<readonly PodSandboxStats[]>;
+  /** Of all, or of the one with this id. */
+  listPodSandboxStats(options?: CallOptions & { readonly id?: string }): Promise<readonly PodSandboxStats[]>;
   listImages(options?: CallOptions): Promise<readonly Image[]>;
   /** Undefined when the runtime does not have the image. */
   imageStatus(image: string, options?: CallOptions): Promise<Image | undefined>;
@@ -314,8 +315,10 @@ class GrpcCriClient implements CriClient {
     return (await this.#call<{ stats: ContainerStats[] }>(this.#runtime, 'ListContainerStats', {}, options)).stats;
   }
 
-  async listPodSandboxStats(options?: CallOptions): Promise<readonly PodSandboxStats[]> {
-    return (await this.#call<{ stats: PodSandboxStats[] }>(this.#runtime, 'ListPodSandboxStats', {}, options)).stats;
+  async listPodSandboxStats(options: CallOptions & { id?: string } = {}): Promise<readonly PodSandboxStats[]> {
+    const request = options.id ? { filter: { id: options.id } } : {};
+    return (await this.#call<{ stats: PodSandboxStats[] }>(this.#runtime, 'ListPodSandboxStats', request, options))
+      .stats;
   }
 
   async listImages(options?: CallOptions): Promise<readonly Image[]> {

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../lib/clock.ts';
 import { formatTime } from '../../machinery/time.ts';
-import type { CriClient } from '../cri/client.ts';
+import { type CriClient, CriError } from '../cri/client.ts';
 import type { ContainerStats, CpuUsage, MemoryUsage, PodSandboxStats, UInt64Value } from '../cri/types.ts';
 import { memoryInfo, readPressure } from '../node/machine.ts';
 import { POD_UID } from '../runtime/labels.ts';
@@ -36,7 +36,7 @@ export class StatsReader {
   async summary(signal: AbortSignal): Promise<object> {
     const { cri, nodeName, directory } = this.#o;
     const [pods, node, pressure] = await Promise.all([
-      cri.listPodSandboxStats({ signal }),
+      podStats(cri, signal),
       this.#nodeUsage(),
       readPressure(directory),
     ]);
@@ -74,7 +74,7 @@ export class StatsReader {
 
   /** Prometheus text of what pods and containers use. */
   async resourceMetrics(signal: AbortSignal): Promise<string> {
-    const [pods, node] = await Promise.all([this.#o.cri.listPodSandboxStats({ signal }), this.#nodeUsage()]);
+    const [pods, node] = await Promise.all([podStats(this.#o.cri, signal), this.#nodeUsage()]);
     const families = new Map<string, string[]>();
     const add = (name: string, labels: object, value: number): void => {
       const text = Object.entries(labels).map(([key, label]) => `${key}=${JSON.stringify(label)}`);
@@ -197,4 +197,24 @@ function value(from: UInt64Value | null | undefined): number | undefined {
 
 function nanosTime(timestamp: string): string {
   return formatTime(Number(BigInt(timestamp) / 1_000_000n));
+}
+
+/**
+ * What sandboxes use. containerd answers nothing at all when the cgroup of one has gone, be it one that ended: then each is
+ * asked for alone, and those that cannot be told are left out.
+ */
+async function podStats(cri: CriClient, signal: AbortSignal): Promise<readonly PodSandboxStats[]> {
+  const orNothing = (error: unknown): readonly PodSandboxStats[] => {
+    if (error instanceof CriError) return [];
+    throw error;
+  };
+  try {
+    return await cri.listPodSandboxStats({ signal });
+  } catch (error) {
+    orNothing(error);
+    signal.throwIfAborted();
+  }
+  const sandboxes = (await cri.listPodSandboxes({ signal })).filter(({ state }) => state === 'SANDBOX_READY');
+  const each = sandboxes.map(({ id }) => cri.listPodSandboxStats({ signal, id }).catch(orNothing));
+  return (await Promise.all(each)).flat();
 }
