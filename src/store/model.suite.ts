@@ -47,6 +47,8 @@ class Model {
 /** A key of a small set, so that writes meet. */
 const KEYS = ['/a', '/a/b', '/a/c', '/b', '/b/\u{1f600}', '/b/ａ', '/c'];
 const PREFIXES = ['', '/', '/a', '/a/', '/b/', '/z'];
+/** A key of each prefix. */
+const MARKS = ['/a/mark', '/b/mark', '/z/mark'];
 
 /** `aim` picks the revision that the writer believes in: the right one mostly. */
 const writeCommand = fc.record({
@@ -124,7 +126,10 @@ async function run(
       if (c.kind === 'list') await checkList(store, model, c, c.when === null ? undefined : moment(c.when));
       else if (c.kind === 'compact') {
         // A watch that has yet to read history may find it compacted; a store in this process keeps it for those it has.
-        if (unordered) await checkWatches(model, watches);
+        if (unordered) {
+          await mark(store, model);
+          await checkWatches(model, watches);
+        }
         model.compacted = Math.max(model.compacted, moment(c.when));
         await store.compact(moment(c.when), never);
       } else {
@@ -150,6 +155,15 @@ interface Watching {
   readonly after: Revision;
   readonly lines: readonly string[];
   readonly over: Promise<unknown>;
+}
+
+/** Gives every prefix a change, so that a watch with nothing else to tell shows that it has begun as well. */
+async function mark(store: Awaited<ReturnType<OpenStore>>['store'], model: Model): Promise<void> {
+  for (const key of MARKS) {
+    const write = { key, value: Buffer.from('mark'), expected: model.current(key)?.revision ?? 0 };
+    const expected = model.write(write);
+    assert.deepEqual(await store.write(write, never), expected);
+  }
 }
 
 /** Waits until every watch has told as much as the model knows, and compares. */
