@@ -6,13 +6,25 @@ import type { Environment } from '../lib/environment.ts';
 import { type LogLevel, silentLog, textLog } from '../lib/log.ts';
 import type { Random } from '../lib/random.ts';
 
-/** The machine's clock. Timers do not keep the process alive longer than what waits on them. */
+/**
+ * The machine's clock. A timer that is due fires after what the sockets hold already was read: a process that stood still must not
+ * take peers for lost whose answers have come meanwhile.
+ */
 export const realClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   timer(delayMs, fire) {
-    const handle = setTimeout(fire, Math.min(Math.max(delayMs, 0), 0x7fffffff));
-    return { cancel: () => clearTimeout(handle) };
+    let afterReading: NodeJS.Immediate | undefined;
+    const due = (): void => {
+      afterReading = setImmediate(fire);
+    };
+    const handle = setTimeout(due, Math.min(Math.max(delayMs, 0), 0x7fffffff));
+    return {
+      cancel() {
+        clearTimeout(handle);
+        clearImmediate(afterReading);
+      },
+    };
   },
 };
 
