@@ -8,7 +8,6 @@ import { METHODS, type Method } from './messages.ts';
 import { Patience } from './patience.ts';
 import type { Message } from './protobuf.ts';
 import {
-  type Alarm,
   type CallOptions,
   type EndpointHealth,
   EtcdError,
@@ -90,23 +89,6 @@ export class GrpcRpc implements EtcdRpc {
     return (await this.#call(METHODS.leaseGrant, { ttl: ttlSeconds }, options, 'read')).id as bigint;
   }
 
-  async leaseRevoke(id: bigint, options: CallOptions): Promise<void> {
-    await this.#call(METHODS.leaseRevoke, { id }, options, 'write');
-  }
-
-  async leaseKeepAlive(id: bigint, options: CallOptions): Promise<number> {
-    const ended = new AbortController();
-    const signal = AbortSignal.any([options.signal, ended.signal]);
-    try {
-      const connection = await this.#connection(options.signal, this.#offered());
-      const answers = connection.stream(METHODS.leaseKeepAlive, { id }, { end: true, signal });
-      const { value } = await answers.next();
-      return (value?.ttl as number | undefined) ?? 0;
-    } finally {
-      ended.abort();
-    }
-  }
-
   watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<WatchResponse> {
     const open = (connection: Connection): AsyncIterable<Message> =>
       connection.stream(METHODS.watch, { create: request }, { end: false, signal });
@@ -134,31 +116,8 @@ export class GrpcRpc implements EtcdRpc {
     return (await this.#call(METHODS.memberList, {}, options, 'read')).members as readonly Member[];
   }
 
-  async memberAdd(
-    peerUrls: readonly string[],
-    { learner = false, ...options }: CallOptions & { readonly learner?: boolean },
-  ): Promise<Member> {
-    return (await this.#call(METHODS.memberAdd, { peerUrls, isLearner: learner }, options, 'write')).member as Member;
-  }
-
-  async memberPromote(id: bigint, options: CallOptions): Promise<void> {
-    await this.#call(METHODS.memberPromote, { id }, options, 'write');
-  }
-
   async memberRemove(id: bigint, options: CallOptions): Promise<void> {
     await this.#call(METHODS.memberRemove, { id }, options, 'write');
-  }
-
-  async moveLeader(target: bigint, options: CallOptions): Promise<void> {
-    await this.#call(METHODS.moveLeader, { target }, options, 'write');
-  }
-
-  async alarms(options: CallOptions): Promise<readonly Alarm[]> {
-    return (await this.#call(METHODS.alarm, { action: 0 }, options, 'read')).alarms as readonly Alarm[];
-  }
-
-  async disarm({ memberId, alarm }: Alarm, options: CallOptions): Promise<void> {
-    await this.#call(METHODS.alarm, { action: 2, memberId, alarm }, options, 'read');
   }
 
   async *snapshot(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {

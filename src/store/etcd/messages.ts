@@ -66,8 +66,6 @@ const MEMBER = message({
   isLearner: [5, 'bool'],
 });
 
-const ALARM_MEMBER = message({ memberId: [1, 'id'], alarm: [2, 'int'] });
-
 /** A remote procedure: where it is, what goes, what comes. */
 export interface Method {
   readonly path: string;
@@ -106,12 +104,6 @@ export const METHODS = {
     }),
   ),
   leaseGrant: method('Lease/LeaseGrant', message({ ttl: [1, 'int'], id: [2, 'id'] }), message({ id: [2, 'id'] })),
-  leaseRevoke: method('Lease/LeaseRevoke', message({ id: [1, 'id'] }), message({})),
-  leaseKeepAlive: method(
-    'Lease/LeaseKeepAlive',
-    message({ id: [1, 'id'] }),
-    message({ id: [2, 'id'], ttl: [3, 'int'] }),
-  ),
   status: method(
     'Maintenance/Status',
     message({}),
@@ -126,19 +118,7 @@ export const METHODS = {
     }),
     true,
   ),
-  alarm: method(
-    'Maintenance/Alarm',
-    message({ action: [1, 'int'], memberId: [2, 'id'], alarm: [3, 'int'] }),
-    message({ alarms: [2, ALARM_MEMBER, 'repeated'] }),
-  ),
   snapshot: method('Maintenance/Snapshot', message({}), message({ remaining: [2, 'int'], blob: [3, 'bytes'] }), true),
-  moveLeader: method('Maintenance/MoveLeader', message({ target: [1, 'id'] }), message({})),
   memberList: method('Cluster/MemberList', message({}), message({ members: [2, MEMBER, 'repeated'] }), true),
-  memberAdd: method(
-    'Cluster/MemberAdd',
-    message({ peerUrls: [1, 'text', 'repeated'], isLearner: [2, 'bool'] }),
-    message({ member: [2, MEMBER] }),
-  ),
-  memberPromote: method('Cluster/MemberPromote', message({ id: [1, 'id'] }), message({})),
   memberRemove: method('Cluster/MemberRemove', message({ id: [1, 'id'] }), message({})),
 } as const;

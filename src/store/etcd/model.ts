@@ -4,7 +4,6 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Revision } from '../contract.ts';
 import { SortedEntries } from '../sorted.ts';
 import {
-  type Alarm,
   type CallOptions,
   COMPACTED,
   COMPARE_MOD,
@@ -147,14 +146,6 @@ export class EtcdModel {
     const events: WatchEvent[] = [];
     for (const key of [...lease.keys].sort()) this.#delete(key, events);
     this.#commit(events);
-  }
-
-  keepAlive(id: bigint): number {
-    const lease = this.#leases.get(id);
-    if (!lease) return 0;
-    lease.timer.cancel();
-    lease.timer = this.#clock.timer(lease.ttlSeconds * 1000, () => this.revoke(id));
-    return lease.ttlSeconds;
   }
 
   watch(request: WatchRequest): ModelWatch {
@@ -373,14 +364,6 @@ export class ModelClient implements EtcdRpc {
     return this.#call('leaseGrant', options, () => this.#model.grant(ttlSeconds));
   }
 
-  leaseRevoke(id: bigint, options: CallOptions): Promise<void> {
-    return this.#call('leaseRevoke', options, () => this.#model.revoke(id));
-  }
-
-  leaseKeepAlive(id: bigint, options: CallOptions): Promise<number> {
-    return this.#call('leaseKeepAlive', options, () => this.#model.keepAlive(id));
-  }
-
   watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<WatchResponse> {
     const watch = this.#model.watch(request);
     if (this.#closed) watch.end(new EtcdError(GRPC.UNAVAILABLE, 'the client is closed', false));
@@ -413,27 +396,7 @@ export class ModelClient implements EtcdRpc {
     return this.#call('memberList', options, () => [only]);
   }
 
-  memberAdd(): Promise<Member> {
-    return Promise.reject(unsupported());
-  }
-
-  memberPromote(): Promise<void> {
-    return Promise.reject(unsupported());
-  }
-
   memberRemove(): Promise<void> {
-    return Promise.reject(unsupported());
-  }
-
-  moveLeader(): Promise<void> {
-    return Promise.reject(unsupported());
-  }
-
-  alarms(options: CallOptions): Promise<readonly Alarm[]> {
-    return this.#call('alarm', options, () => []);
-  }
-
-  disarm(): Promise<void> {
     return Promise.reject(unsupported());
   }
 

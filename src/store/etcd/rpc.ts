@@ -133,14 +133,6 @@ export interface MemberStatus {
   readonly errors: readonly string[];
 }
 
-export const ALARM_NOSPACE = 1;
-export const ALARM_CORRUPT = 2;
-
-export interface Alarm {
-  readonly memberId: bigint;
-  readonly alarm: number;
-}
-
 export interface CallOptions {
   readonly signal: AbortSignal;
   /** Default: the client's. */
@@ -169,9 +161,6 @@ export interface EtcdRpc {
   compact(revision: Revision, options: CallOptions): Promise<void>;
   /** Resolves with the lease's ID. */
   leaseGrant(ttlSeconds: number, options: CallOptions): Promise<bigint>;
-  leaseRevoke(id: bigint, options: CallOptions): Promise<void>;
-  /** Renews once; resolves with the seconds left, 0 when there is no such lease. */
-  leaseKeepAlive(id: bigint, options: CallOptions): Promise<number>;
   /**
    * One watch on one stream. Fails with an EtcdError when the connection breaks or the member has lost its leader; ends when the
    * signal aborts. It begins at the call.
@@ -180,12 +169,7 @@ export interface EtcdRpc {
   /** Of the member in use, or of the one at a URL of the configured ones. */
   status(options: CallOptions & { readonly endpoint?: string }): Promise<MemberStatus>;
   memberList(options: CallOptions): Promise<readonly Member[]>;
-  memberAdd(peerUrls: readonly string[], options: CallOptions & { readonly learner?: boolean }): Promise<Member>;
-  memberPromote(id: bigint, options: CallOptions): Promise<void>;
   memberRemove(id: bigint, options: CallOptions): Promise<void>;
-  moveLeader(target: bigint, options: CallOptions): Promise<void>;
-  alarms(options: CallOptions): Promise<readonly Alarm[]>;
-  disarm(alarm: Alarm, options: CallOptions): Promise<void>;
   /** The member's database, ended by its checksum; throws when it is cut short. */
   snapshot(signal: AbortSignal): AsyncIterable<Buffer>;
   readonly endpoints: readonly EndpointHealth[];
