@@ -8,6 +8,8 @@ import { StreamSink } from './stream-sink.ts';
 /** A client that is silent for so long amid a body, which is answered already, will not end it. */
 const UNREAD_BODY_TIMEOUT_MS = 30_000;
 
+const BROKEN_OFF = new Error('the answer broke off');
+
 const nothing = (): void => undefined;
 
 /** An exchange on an HTTP/2 stream, on node's stream API: the compatibility API costs a quarter more. */
@@ -107,9 +109,10 @@ export class Http2Exchange implements Exchange {
     const stream = this.incoming;
     if (respondable(stream)) stream.respond({ ':status': status, ...headers } as never);
     stream.resume();
-    return new StreamSink(stream, () => {
+    const ended = (): void => {
       this.#answered = true;
-    });
+    };
+    return new StreamSink(stream, ended, BROKEN_OFF);
   }
 }
 

@@ -5,11 +5,16 @@ import type { BodySink } from './exchange.ts';
 export class StreamSink implements BodySink {
   readonly #stream: Writable;
   readonly #ended: () => void;
+  readonly #brokenOff: Error | undefined;
 
-  /** `ended` is called when the body is complete. */
-  constructor(stream: Writable, ended: () => void = () => undefined) {
+  /**
+   * `ended` is called when the body is complete. `brokenOff` is what the stream is destroyed with when it never will be: without
+   * an error HTTP/2 tells the client that it was.
+   */
+  constructor(stream: Writable, ended: () => void = () => undefined, brokenOff?: Error) {
     this.#stream = stream;
     this.#ended = ended;
+    this.#brokenOff = brokenOff;
   }
 
   get buffered(): number {
@@ -41,6 +46,6 @@ export class StreamSink implements BodySink {
   }
 
   destroy(): void {
-    this.#stream.destroy();
+    this.#stream.destroy(this.#brokenOff);
   }
 }
