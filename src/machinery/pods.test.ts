@@ -12,6 +12,8 @@ import {
   setCondition,
 } from './meta.ts';
 import {
+  heldLimits,
+  heldRequests,
   isPodActive,
   isPodAvailable,
   isPodReady,
@@ -112,4 +114,28 @@ test('a condition keeps its transition time until its status changes', () => {
     '1970-01-01T00:00:02Z',
   );
   assert.deepEqual(removeCondition(first, 'A'), []);
+});
+
+test('while a pod is resized the largest of what is asked for, set aside and had counts', () => {
+  const resized = (cpu: string, allocated: string, actual: string, reason?: string): Pod => ({
+    metadata: { name: 'p' },
+    spec: { containers: [{ name: 'c', resources: { requests: { cpu }, limits: { cpu } } }] },
+    status: {
+      ...(reason && { conditions: [{ type: 'PodResizePending', status: 'True', reason }] }),
+      containerStatuses: [
+        {
+          ...{ name: 'c', ready: true, restartCount: 0, image: '', imageID: '' },
+          allocatedResources: { cpu: allocated },
+          resources: { requests: { cpu: actual }, limits: { cpu: actual } },
+        },
+      ],
+    },
+  });
+  const counted = (pod: Pod) => [heldRequests(pod).cpu, heldLimits(pod).cpu];
+  assert.deepEqual(counted(resized('3', '2', '1')), ['3', '3']);
+  assert.deepEqual(counted(resized('1', '2', '1')), ['2', '1']);
+  assert.deepEqual(counted(resized('1', '1', '2500m')), ['2500m', '2500m']);
+  assert.deepEqual(counted(resized('9', '2', '1', 'Deferred')), ['9', '9']);
+  assert.deepEqual(counted(resized('9', '2', '1', 'Infeasible')), ['2', '1']);
+  assert.equal(podRequests(resized('9', '2', '1', 'Infeasible')).cpu, '9');
 });

@@ -88,19 +88,64 @@ function maxMap<T>(into: Map<string, T>, other: ReadonlyMap<string, T>, by: Arit
   }
 }
 
+/** The resource lists of a container of which, resource by resource, the largest counts. */
+type ListsOf = (container: Container, which: Which) => readonly (ResourceList | null | undefined)[];
+type Which = 'requests' | 'limits';
+
+const asSpecified: ListsOf = (container, which) => [container.resources?.[which]];
+
+/** The node has said that it can never give the pod what is asked for it now. */
+export function isResizeInfeasible(pod: Pod): boolean {
+  const pending = podCondition(pod, 'PodResizePending');
+  return pending?.status === 'True' && pending.reason === 'Infeasible';
+}
+
+/**
+ * While a resize is under way the larger of what is asked for, what the node has set aside and what the container has counts
+ * (KEP-1287); what the node cannot give does not count.
+ */
+function asHeld(pod: Pod): ListsOf {
+  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+  const infeasible = isResizeInfeasible(pod);
+  return (container, which) => {
+    const status = statuses.find((s) => s.name === container.name);
+    if (!status) return asSpecified(container, which);
+    const held = [status.resources?.[which], which === 'requests' ? status.allocatedResources : undefined];
+    const known = held.some((list) => list !== undefined && list !== null);
+    return infeasible && known ? held : [container.resources?.[which], ...held];
+  };
+}
+
+function largest(lists: readonly (ResourceList | null | undefined)[], by: Arithmetic<unknown>): ResourceList {
+  const found: { [resource: string]: string } = {};
+  for (const list of lists) {
+    for (const resource in list) {
+      const text = list[resource]!;
+      const known = found[resource];
+      const value = by.read(resource, text);
+      if (known === undefined || by.max(by.read(resource, known), value) === value) found[resource] = text;
+    }
+  }
+  return found;
+}
+
 /**
  * Containers and sidecars run together, so they are summed; an init container runs alone with the sidecars before it, so
  * the pod needs the larger of the two.
  */
-function aggregate<T>(pod: Pod, which: 'requests' | 'limits', by: Arithmetic<T>): Map<string, T> {
+function aggregate<T>(pod: Pod, which: Which, by: Arithmetic<T>, listsOf: ListsOf = asSpecified): Map<string, T> {
+  const of = (container: Container): ResourceList | null | undefined => {
+    const lists = listsOf(container, which);
+    return lists.length === 1 ? lists[0] : largest(lists, by as Arithmetic<unknown>);
+  };
   const sum = new Map<string, T>();
-  for (const container of pod.spec?.containers ?? []) addList(sum, container.resources?.[which], by);
+  for (const container of pod.spec?.containers ?? []) addList(sum, of(container), by);
   const init = pod.spec?.initContainers;
   if (!init?.length) return sum;
   const sidecars = new Map<string, T>();
   const peak = new Map<string, T>();
   for (const container of init) {
-    const resources = container.resources?.[which];
+    const resources = of(container);
     if (isSidecar(container)) {
       addList(sum, resources, by);
       addList(sidecars, resources, by);
@@ -115,9 +160,9 @@ function aggregate<T>(pod: Pod, which: 'requests' | 'limits', by: Arithmetic<T>)
   return sum;
 }
 
-function effective<T>(pod: Pod, which: 'requests' | 'limits', by: Arithmetic<T>): Map<string, T> {
-  const sum = aggregate(pod, which, by);
-  const own = pod.spec?.resources?.[which];
+function effective<T>(pod: Pod, which: Which, by: Arithmetic<T>, held = false): Map<string, T> {
+  const sum = aggregate(pod, which, by, held ? asHeld(pod) : asSpecified);
+  const own = held ? podLevelHeld(pod, which, by) : pod.spec?.resources?.[which];
   for (const resource in own) if (isPodLevelResource(resource)) sum.set(resource, by.read(resource, own[resource]!));
   const overhead = pod.spec?.overhead;
   if (which === 'requests') addList(sum, overhead, by);
@@ -129,6 +174,15 @@ function effective<T>(pod: Pod, which: 'requests' | 'limits', by: Arithmetic<T>)
     }
   }
   return sum;
+}
+
+function podLevelHeld<T>(pod: Pod, which: Which, by: Arithmetic<T>): ResourceList | undefined {
+  const { spec, status } = pod;
+  const asked = spec?.resources?.[which];
+  if (asked === undefined || asked === null) return undefined;
+  const held = [status?.resources?.[which], which === 'requests' ? status?.allocatedResources : undefined];
+  const known = held.some((list) => list !== undefined && list !== null);
+  return largest(isResizeInfeasible(pod) && known ? held : [asked, ...held], by as Arithmetic<unknown>);
 }
 
 function asTexts(map: ReadonlyMap<string, Quantity>): ResourceList {
@@ -144,13 +198,22 @@ export function podLimits(pod: Pod): ResourceList {
   return asTexts(effective(pod, 'limits', EXACT));
 }
 
+/** What a quota counts of the pod: while it is being resized, also what it still holds. */
+export function heldRequests(pod: Pod): ResourceList {
+  return asTexts(effective(pod, 'requests', EXACT, true));
+}
+
+export function heldLimits(pod: Pod): ResourceList {
+  return asTexts(effective(pod, 'limits', EXACT, true));
+}
+
 /** podRequests as numbers (CPU in thousandths, everything else in units): for the scheduler. */
 export function podRequestNumbers(pod: Pod): Map<string, number> {
   return effective(pod, 'requests', NUMBERS);
 }
 
 /** The sum of the containers' requests or limits, without pod-level resources and overhead. */
-export function aggregateContainerResources(pod: Pod, which: 'requests' | 'limits'): ResourceList {
+export function aggregateContainerResources(pod: Pod, which: Which): ResourceList {
   return asTexts(aggregate(pod, which, EXACT));
 }
 

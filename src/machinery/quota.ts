@@ -2,7 +2,7 @@
 import type { PersistentVolumeClaim, Pod, ResourceQuota, Service } from '../api/generated/types.ts';
 import type { KubeObject } from '../api/object.ts';
 import { groupResource, type Resource } from '../api/tables.ts';
-import { podLimits, podRequests, qosClass } from './pods.ts';
+import { heldLimits, heldRequests, qosClass } from './pods.ts';
 
 /** Quantities as text, by the names that quotas limit. */
 export type Amounts = { readonly [resource: string]: string };
@@ -37,11 +37,11 @@ const MEASURES: { readonly [resource: string]: (object: KubeObject) => Amounts }
 
 function podUsage(pod: Pod): Amounts {
   const usage: { [resource: string]: string } = {};
-  for (const [resource, amount] of Object.entries(podRequests(pod))) {
+  for (const [resource, amount] of Object.entries(heldRequests(pod))) {
     usage[`requests.${resource}`] = amount;
     if (resource === 'cpu' || resource === 'memory' || resource === 'ephemeral-storage') usage[resource] = amount;
   }
-  for (const [resource, amount] of Object.entries(podLimits(pod))) usage[`limits.${resource}`] = amount;
+  for (const [resource, amount] of Object.entries(heldLimits(pod))) usage[`limits.${resource}`] = amount;
   return usage;
 }
 

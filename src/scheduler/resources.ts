@@ -1,5 +1,6 @@
 // What a pod asks of a node, as numbers (KEP-753 sidecars, KEP-2837 pod-level resources, KEP-1287 in-place resize).
 import type { Container, ContainerStatus, Pod } from '../api/generated/types.ts';
+import { isResizeInfeasible } from '../machinery/pods.ts';
 import { milliValue, quantityValue } from '../machinery/quantity.ts';
 
 /** Resource name → amount: milli-cores for cpu, whole units for all else. */
@@ -25,9 +26,10 @@ export function amountOf(resource: string, text: string): number {
   return amount;
 }
 
-/** Requests of a whole pod; with `nonZero`, containers without a cpu or memory request count with the defaults. */
+/** Requests of a whole pod; what it still holds while it is being resized counts too. With `nonZero`, containers without a cpu or memory request count with the defaults. */
 export function podAmounts(pod: Pod, nonZero = false): Amounts {
   const statuses = pod.status?.containerStatuses;
+  const infeasible = isResizeInfeasible(pod);
   const total: Amounts = new Map();
   for (const container of pod.spec.containers) {
     add(
@@ -35,13 +37,13 @@ export function podAmounts(pod: Pod, nonZero = false): Amounts {
       containerAmounts(
         container,
         statuses?.find((s) => s.name === container.name),
-        nonZero,
+        { nonZero, infeasible },
       ),
     );
   }
   const inits = pod.spec.initContainers;
-  if (inits && inits.length > 0) addInitContainers(total, pod, inits, nonZero);
-  for (const [name, text] of Object.entries(pod.spec.resources?.requests ?? {})) total.set(name, amountOf(name, text));
+  if (inits && inits.length > 0) addInitContainers(total, pod, inits, { nonZero, infeasible });
+  if (pod.spec.resources?.requests) setPodLevel(total, pod, infeasible);
   for (const [name, text] of Object.entries(pod.spec.overhead ?? {})) {
     total.set(name, (total.get(name) ?? 0) + amountOf(name, text));
   }
@@ -49,12 +51,12 @@ export function podAmounts(pod: Pod, nonZero = false): Amounts {
 }
 
 /** Restartable init containers run beside the rest; the others one at a time, beside the restartable ones before them. */
-function addInitContainers(total: Amounts, pod: Pod, inits: readonly Container[], nonZero: boolean): void {
+function addInitContainers(total: Amounts, pod: Pod, inits: readonly Container[], how: Counting): void {
   const sidecars: Amounts = new Map();
   const peak: Amounts = new Map();
   for (const container of inits) {
     const status = pod.status?.initContainerStatuses?.find((s) => s.name === container.name);
-    const amounts = containerAmounts(container, status, nonZero);
+    const amounts = containerAmounts(container, status, how);
     if (container.restartPolicy === 'Always') {
       add(sidecars, amounts);
       raise(peak, sidecars);
@@ -68,9 +70,30 @@ function addInitContainers(total: Amounts, pod: Pod, inits: readonly Container[]
   raise(total, peak);
 }
 
+interface Counting {
+  /** Containers without a cpu or memory request count with the defaults. */
+  readonly nonZero: boolean;
+  /** The node can never give what is asked for now: only what it holds counts. */
+  readonly infeasible: boolean;
+}
+
+/** Resources given for the pod as a whole take the place of the containers' sum. */
+function setPodLevel(total: Amounts, { spec, status }: Pod, infeasible: boolean): void {
+  const held = parse(status?.resources?.requests);
+  raise(held, parse(status?.allocatedResources));
+  const amounts = infeasible && held.size > 0 ? held : parse(spec.resources?.requests);
+  raise(amounts, held);
+  for (const [name, amount] of amounts) total.set(name, amount);
+}
+
 /** While a resize is under way the larger of what is asked for and what the node holds counts. */
-function containerAmounts(container: Container, status: ContainerStatus | undefined, nonZero: boolean): Amounts {
-  const amounts = parse(container.resources?.requests);
+function containerAmounts(
+  container: Container,
+  status: ContainerStatus | undefined,
+  { nonZero, infeasible }: Counting,
+): Amounts {
+  const held = infeasible && (status?.resources ?? status?.allocatedResources) !== undefined;
+  const amounts = held ? new Map<string, number>() : parse(container.resources?.requests);
   if (status?.resources) raise(amounts, parse(status.resources.requests));
   if (status?.allocatedResources) raise(amounts, parse(status.allocatedResources));
   if (nonZero) {

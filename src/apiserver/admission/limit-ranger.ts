@@ -102,6 +102,13 @@ export const limitRangerBounds: AdmissionPlugin = {
   },
 };
 
+/** A resized pod keeps to the bounds of a new one. */
+export const limitRangerResize: AdmissionPlugin = {
+  ...limitRangerBounds,
+  operations: ['UPDATE'],
+  resources: ['pods/resize'],
+};
+
 export const limitRangerClaims: AdmissionPlugin = {
   name: 'LimitRanger',
   operations: ['CREATE'],

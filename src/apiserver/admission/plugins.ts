@@ -1,6 +1,6 @@
 // The plugins that are on by default, in upstream's order.
 import { defaultIngressClass, defaultStorageClass, taintNodesByCondition } from './cluster-defaults.ts';
-import { limitRangerBounds, limitRangerClaims, limitRangerDefaults } from './limit-ranger.ts';
+import { limitRangerBounds, limitRangerClaims, limitRangerDefaults, limitRangerResize } from './limit-ranger.ts';
 import { namespaceLifecycle, namespaceProtection } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import type { AdmissionPlugin } from './plugin.ts';
@@ -14,7 +14,7 @@ import {
 import { mutatingPolicies } from './policies/mutating.ts';
 import { validatingPolicies } from './policies/validating.ts';
 import { bindingEscalation, roleEscalation } from './rbac-escalation.ts';
-import { resourceQuota } from './resource-quota.ts';
+import { resourceQuota, resourceQuotaResize } from './resource-quota.ts';
 import { serviceAccount } from './service-account.ts';
 import { mutatingWebhooks } from './webhooks/mutating.ts';
 import { validatingWebhooks } from './webhooks/validating.ts';
@@ -24,6 +24,7 @@ export const defaultAdmission = (seconds: TolerationSeconds): readonly Admission
   namespaceProtection,
   limitRangerDefaults,
   limitRangerBounds,
+  limitRangerResize,
   limitRangerClaims,
   serviceAccount,
   ...nodeRestriction,
@@ -42,4 +43,5 @@ export const defaultAdmission = (seconds: TolerationSeconds): readonly Admission
   validatingWebhooks,
   // Last: what is counted is what will be stored.
   resourceQuota,
+  resourceQuotaResize,
 ];

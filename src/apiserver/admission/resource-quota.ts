@@ -3,10 +3,16 @@ import type { Pod, ResourceQuota } from '../../api/generated/types.ts';
 import { cloneJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import { groupResource } from '../../api/tables.ts';
-import { addQuantities, compareQuantities, formatQuantity, parseQuantity } from '../../machinery/quantity.ts';
+import {
+  addQuantities,
+  compareQuantities,
+  formatQuantity,
+  parseQuantity,
+  subtractQuantities,
+} from '../../machinery/quantity.ts';
 import { type Amounts, inScope, usageOf } from '../../machinery/quota.ts';
 import { forbidden } from '../../machinery/status.ts';
-import type { AdmissionPlugin } from './plugin.ts';
+import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld } from './plugin.ts';
 
 const hardOf = (quota: ResourceQuota): Amounts => quota.status?.hard ?? quota.spec?.hard ?? {};
 
@@ -53,6 +59,40 @@ export function charge(quota: ResourceQuota, usage: Amounts): Draft<ResourceQuot
   return draft;
 }
 
+/** Charges every quota that counts the object for `usage`, or refuses. */
+async function chargeAll(
+  world: AdmissionWorld,
+  { row, target, dryRun }: AdmissionRequest,
+  object: KubeObject,
+  usage: Amounts,
+): Promise<void> {
+  const namespace = target.namespace ?? '';
+  const quotas = world.list('', 'resourcequotas', namespace) as readonly ResourceQuota[];
+  const refuse = (why: string): never => {
+    throw forbidden(row, object.metadata.name, why);
+  };
+  const counting = quotas.filter((quota) => inScope(quota, row, object));
+  for (const quota of counting) {
+    const silent = groupResource(row) === 'pods' ? unsaid(quota, object as Pod) : undefined;
+    if (silent) refuse(`failed quota: ${quota.metadata.name}: ${silent}`);
+    const charged = charge(quota, usage);
+    if (typeof charged === 'string') refuse(charged);
+  }
+  if (dryRun) return;
+  for (const quota of counting) {
+    if (charge(quota, usage) === undefined) continue;
+    await world.change('', 'resourcequotas', { namespace, name: quota.metadata.name }, (present) => {
+      const charged = charge(present as ResourceQuota, usage);
+      if (typeof charged === 'string') refuse(charged);
+      return charged as Draft<KubeObject> | undefined;
+    });
+  }
+}
+
+/** A namespace without quotas is not counted. */
+const hasQuotas = (world: AdmissionWorld, { target }: AdmissionRequest): boolean =>
+  world.list('', 'resourcequotas', target.namespace ?? '').length > 0;
+
 /**
  * Usage is charged before the object is stored: an object that is refused later leaves its charge until usage is counted
  * anew by the quota controller, as upstream.
@@ -60,30 +100,32 @@ export function charge(quota: ResourceQuota, usage: Amounts): Draft<ResourceQuot
 export const resourceQuota: AdmissionPlugin = {
   name: 'ResourceQuota',
   operations: ['CREATE'],
-  async validate(world, { row, target, dryRun }, object) {
-    if (!row.namespaced || !object || groupResource(row) === 'events') return;
-    const namespace = target.namespace ?? '';
-    const quotas = world.list('', 'resourcequotas', namespace) as readonly ResourceQuota[];
-    if (quotas.length === 0) return;
-    const usage = usageOf(row, object);
-    const refuse = (why: string): never => {
-      throw forbidden(row, object.metadata.name, why);
-    };
-    const counting = quotas.filter((quota) => inScope(quota, row, object));
-    for (const quota of counting) {
-      const silent = groupResource(row) === 'pods' ? unsaid(quota, object as Pod) : undefined;
-      if (silent) refuse(`failed quota: ${quota.metadata.name}: ${silent}`);
-      const charged = charge(quota, usage);
-      if (typeof charged === 'string') refuse(charged);
-    }
-    if (dryRun) return;
-    for (const quota of counting) {
-      if (charge(quota, usage) === undefined) continue;
-      await world.change('', 'resourcequotas', { namespace, name: quota.metadata.name }, (present) => {
-        const charged = charge(present as ResourceQuota, usage);
-        if (typeof charged === 'string') refuse(charged);
-        return charged as Draft<KubeObject> | undefined;
-      });
-    }
+  async validate(world, request, object) {
+    const { row } = request;
+    if (!row.namespaced || !object || groupResource(row) === 'events' || !hasQuotas(world, request)) return;
+    await chargeAll(world, request, object, usageOf(row, object));
   },
 };
+
+/** A pod that asks for more is charged for the difference; what it gives back is counted once it holds it no more. */
+export const resourceQuotaResize: AdmissionPlugin = {
+  name: 'ResourceQuota',
+  operations: ['UPDATE'],
+  resources: ['pods/resize'],
+  async validate(world, request, object) {
+    const { row, old } = request;
+    if (!object || !old || !hasQuotas(world, request)) return;
+    const usage = growth(usageOf(row, object), usageOf(row, old));
+    if (Object.keys(usage).length > 0) await chargeAll(world, request, object, usage);
+  },
+};
+
+/** By how much usage grows, where it does. */
+function growth(now: Amounts, before: Amounts): Amounts {
+  const grown: { [resource: string]: string } = {};
+  for (const [name, amount] of Object.entries(now)) {
+    const difference = subtractQuantities(parseQuantity(amount), parseQuantity(before[name] ?? '0'));
+    if (difference.unscaled > 0n) grown[name] = formatQuantity(difference);
+  }
+  return grown;
+}

@@ -5,6 +5,7 @@ import { qosClass } from '../../machinery/pods.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { sameMeaning } from './equality.ts';
 import { forbiddenField, invalidValue } from './field-errors.ts';
+import { podResize } from './pod-resize.ts';
 import { defineStrategy, type StrategyScope } from './strategy.ts';
 
 const MUTABLE_FIELDS =
@@ -146,29 +147,6 @@ function validateEphemeralUpdate(pod: Pod, old: Pod): FieldError[] {
   return errors;
 }
 
-/** Only container resources and resize policies may change. */
-function prepareResize(pod: Draft<Pod>, old: Pod): void {
-  const sent = pod.spec;
-  pod.spec = structuredClone(old.spec) as Draft<PodSpec>;
-  for (const list of ['containers', 'initContainers'] as const) {
-    for (const container of pod.spec[list] ?? []) {
-      const from = sent[list]?.find((c) => c.name === container.name);
-      if (!from) continue;
-      container.resources = from.resources;
-      container.resizePolicy = from.resizePolicy;
-    }
-  }
-  pod.status = structuredClone(old.status) as Draft<Pod>['status'];
-}
-
-function validateResize(pod: Pod, old: Pod): FieldError[] {
-  const errors: FieldError[] = [];
-  if (qosClass(pod) !== (old.status?.qosClass ?? qosClass(old))) {
-    errors.push(invalidValue('spec', qosClass(pod), 'Pod QOS Class may not change as a result of resizing'));
-  }
-  return errors;
-}
-
 function gracePeriodSeconds(pod: Pod, asked: number | undefined): number {
   const period = asked ?? pod.spec.terminationGracePeriodSeconds ?? 0;
   const finished = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
@@ -198,11 +176,12 @@ export const podStrategy = defineStrategy<Pod>({
   resetFields: {
     '': ['status'],
     status: ['spec', 'metadata.deletionTimestamp', 'metadata.ownerReferences'],
+    resize: ['status', 'metadata'],
   },
   endpoints: {
     status: { prepareForUpdate: prepareStatusUpdate, validateUpdate: validateStatusUpdate },
     ephemeralcontainers: { prepareForUpdate: prepareEphemeralUpdate, validateUpdate: validateEphemeralUpdate },
-    resize: { prepareForUpdate: prepareResize, validateUpdate: validateResize },
+    resize: podResize,
   },
   gracePeriodSeconds,
 });
