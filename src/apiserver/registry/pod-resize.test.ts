@@ -31,7 +31,7 @@ async function made(name: string, spec: object, metadata: object = {}): Promise<
 /** A strategic merge patch of pods/resize, as `kubectl patch --subresource resize` sends it. */
 async function resize(name: string, spec: object, namespace = 'default'): Promise<Pod> {
   const target = registry.target('pods/resize', namespace, name);
-  const patch = { type: 'application/strategic-merge-patch+json', body: { spec } };
+  const patch = { type: 'application/strategic-merge-patch+json' as const, body: { spec } };
   return (await registry.api.patch(registry.ctx(), target, patch, {})).object.object as Pod;
 }
 
