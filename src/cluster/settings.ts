@@ -62,14 +62,25 @@ export async function readSettings(file: string): Promise<Settings | undefined> 
   try {
     return JSON.parse(text) as Settings;
   } catch (cause) {
-    throw new Error(`${file} is damaged; remove the cluster with "tsukube down"`, { cause });
+    const what = 'without it nothing can tell what the cluster is made of';
+    throw new Error(`${file} is damaged: put back a whole one, ${what}, and "tsukube down" removes it`, { cause });
   }
 }
 
-/** Writes through a temporary file, so that a crash leaves the old or the new text. */
-export async function writeFileAtomically(file: string, text: string | Buffer, mode = 0o600): Promise<void> {
+/** On disk before it takes its name: what a power cut leaves of it is whole too. */
+export function writeSettings(file: string, settings: Settings): Promise<void> {
+  return writeFileAtomically(file, `${JSON.stringify(settings, null, 2)}\n`, 0o644, true);
+}
+
+/** Writes through a temporary file, so that a crash leaves the old or the new text; with `flush`, that of the machine as well. */
+export async function writeFileAtomically(
+  file: string,
+  text: string | Buffer,
+  mode = 0o600,
+  flush = false,
+): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o755 });
   const temporary = `${file}.new`;
-  await writeFile(temporary, text, { mode });
+  await writeFile(temporary, text, { mode, flush });
   await rename(temporary, file);
 }

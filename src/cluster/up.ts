@@ -13,7 +13,7 @@ import { defaultAddress, defaultNodeName } from './machine.ts';
 import { installPackages, missingPackages, NODE_PACKAGES } from './packages.ts';
 import { ensurePki } from './pki.ts';
 import type { ProfileName } from './profiles.ts';
-import { DEFAULTS, readSettings, type Settings, writeFileAtomically } from './settings.ts';
+import { DEFAULTS, readSettings, type Settings, writeSettings } from './settings.ts';
 import { type ClusterStatus, clusterStatus } from './status.ts';
 import { stopSupervised, supervised, superviseInBackground } from './supervise.ts';
 
@@ -132,7 +132,7 @@ async function start(
   await mkdir(layout.root, { recursive: true, mode: 0o755 });
   await mkdir(layout.pki, { recursive: true, mode: 0o700 });
   await progress.step('making keys and certificates', () => ensurePki(layout, settings, host.env));
-  await writeFileAtomically(layout.settings, `${JSON.stringify(settings, null, 2)}\n`, 0o644);
+  await writeSettings(layout.settings, settings);
   await superviseMissing(host, layout, settings);
 }
 

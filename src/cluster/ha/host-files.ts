@@ -5,7 +5,7 @@ import type { Environment } from '../../lib/environment.ts';
 import { type Layout, layoutOf } from '../layout.ts';
 import { ensureCa, ensureFrontProxyCa, ensureLeaf, ensureNodePki, ensurePki } from '../pki.ts';
 import { PROFILES } from '../profiles.ts';
-import { type Settings, writeFileAtomically } from '../settings.ts';
+import { type Settings, writeFileAtomically, writeSettings } from '../settings.ts';
 import { LOOP } from '../supervise.ts';
 import { haproxyConfig, keepalivedConfig } from './balancer-config.ts';
 import { HOST_INIT } from './boot.ts';
@@ -88,7 +88,7 @@ export async function writeHost(
   }
   await writeFile(place.initScript, HOST_INIT, { mode: 0o755 });
   await writeIdentity(plan, place, host);
-  await writeFileAtomically(place.layout.settings, `${JSON.stringify(settings, null, 2)}\n`, 0o644);
+  await writeSettings(place.layout.settings, settings);
   await writePki(plan, place, settings, host);
   const units = new Map<string, readonly string[]>();
   if (host.role === 'control-plane') {

@@ -5,7 +5,7 @@ import { type Clock, sleep } from '../../lib/clock.ts';
 import { isReason } from '../../machinery/status.ts';
 import type { Host, Progress } from '../host.ts';
 import type { Layout } from '../layout.ts';
-import { readSettings, type Settings, writeFileAtomically } from '../settings.ts';
+import { readSettings, type Settings, writeSettings } from '../settings.ts';
 import { ask } from './ask.ts';
 import { EtcdAdmin, type EtcdMember } from './etcd-admin.ts';
 import { peerUrl } from './etcd-config.ts';
@@ -60,7 +60,7 @@ async function destroy(of: Membership, name: string, signal: AbortSignal): Promi
   await powerOff({ layout: of.layout, env: of.host.env, cluster: settings.name }, name, signal);
   await rm(hostPlace(of.layout, name).directory, { recursive: true, force: true });
   const left = role === 'worker' ? withoutHost(topology, name) : markedDestroyed(topology, name);
-  await writeSettings(of.layout, withTopology(settings, left));
+  await writeSettings(of.layout.settings, withTopology(settings, left));
 }
 
 /**
@@ -82,7 +82,7 @@ async function join(of: Membership, name: string, signal: AbortSignal): Promise<
   const plan = planOf(of, withTopology(settings, next));
   const place = { layout, env: host.env, cluster: settings.name, topology: next };
   const lost = topology.hosts.filter((one) => one.destroyed);
-  await writeSettings(layout, withTopology(settings, { ...next, hosts: [...next.hosts, ...lost] }));
+  await writeSettings(layout.settings, withTopology(settings, { ...next, hosts: [...next.hosts, ...lost] }));
   if ((await initOf(layout, name)) === undefined) {
     // Where it takes over a lost one's address, connections that hang towards that break.
     await progress.step(`connecting ${name}`, async () => {
@@ -93,7 +93,7 @@ async function join(of: Membership, name: string, signal: AbortSignal): Promise<
   for (const one of lost) {
     await progress.step(`forgetting ${one.name}`, () => forget(of, etcd, topology, one, signal));
   }
-  await writeSettings(layout, plan.settings);
+  await writeSettings(layout.settings, plan.settings);
   await progress.step(`adding ${name} to etcd`, async () => {
     const via = await healthyMember(etcd, next, name, signal);
     const members = await changed(of, signal, () => ensureLearner(etcd, via, name, signal));
@@ -124,7 +124,7 @@ async function remove(of: Membership, name: string, signal: AbortSignal): Promis
   await requireQuorumWithout(etcd, topology, name, signal);
   await progress.step(`removing ${name} from etcd`, () => forget(of, etcd, topology, leaving, signal));
   const plan = planOf(of, withTopology(settings, left));
-  await writeSettings(layout, plan.settings);
+  await writeSettings(layout.settings, plan.settings);
   await powerOff({ layout, env: host.env, cluster: settings.name }, name, signal);
   await rm(hostPlace(layout, name).directory, { recursive: true, force: true });
   for (const one of present(left)) await writeHost(plan, one, { members: [], joins: true });
@@ -307,8 +307,4 @@ async function readCluster(layout: Layout): Promise<{ settings: Settings; topolo
   const settings = await readSettings(layout.settings);
   if (!settings?.topology) throw new Error(`cluster "${layout.name}" was not started with "tsukube up --ha"`);
   return { settings, topology: settings.topology };
-}
-
-async function writeSettings(layout: Layout, settings: Settings): Promise<void> {
-  await writeFileAtomically(layout.settings, `${JSON.stringify(settings, null, 2)}\n`, 0o644);
 }
