@@ -37,6 +37,9 @@ export type Operation =
 
 export type Signal = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT';
 
+/** Evicts pods, which their budgets must allow. */
+export const spendsBudgets = ({ op }: Operation): boolean => op === 'drain';
+
 /** Connections to `port` of this host go on to another. */
 export interface Route {
   readonly listen: number;

@@ -7,10 +7,11 @@ import { planOf, type Situation } from '../faults/operations.ts';
 import { impossible } from '../faults/possible.ts';
 import { type Journal, undo } from '../watchdog/journal.ts';
 import { Clients, type Hearing } from './clients.ts';
-import { evictOnAndOn } from './drain.ts';
+import { evictOnAndOn } from './eviction.ts';
 import { type Bound, judge } from './objective.ts';
 import { Observer } from './observer.ts';
 import { type DrillResult, type FaultBand, type Measures, NOTHING_MEASURED, type TimelineEvent } from './result.ts';
+import { SharedBudgets } from './shared-budgets.ts';
 import type { Stage } from './stage.ts';
 
 export interface RunOptions {
@@ -75,12 +76,14 @@ async function notPossible(drill: Drill, { topology }: Stage): Promise<string | 
 class DrillRun {
   readonly #drill: Drill;
   readonly #options: RunOptions;
+  readonly #ground: SharedBudgets;
   readonly #bands: { what: string; hit: readonly string[]; fromMs: number; toMs?: number }[] = [];
   #originMs = 0;
 
   constructor(drill: Drill, options: RunOptions) {
     this.#drill = drill;
     this.#options = options;
+    this.#ground = new SharedBudgets(options.ground);
   }
 
   async run(
@@ -157,18 +160,29 @@ class DrillRun {
     };
   }
 
-  /** Pods are evicted while faults last, so that budgets and identities are at stake. */
+  /** Pods are evicted while faults last, so that budgets and identities are at stake; not while a fault itself evicts. */
   async #beset(firstMs: number, observer: Observer, signal: AbortSignal): Promise<void> {
-    const { stage } = this.#options;
+    const { stage, say } = this.#options;
     const evicting = new AbortController();
     const connection = await stage.connect();
-    const evictions = evictOnAndOn(stage, connection, AbortSignal.any([signal, evicting.signal]));
+    const besetting = {
+      connection,
+      clock: stage.env.clock,
+      isHeld: () => this.#ground.isSpending,
+      onProblem: (text: string) => {
+        observer.note('problem', text);
+        say(text);
+      },
+    };
+    const evictions = evictOnAndOn(besetting, AbortSignal.any([signal, evicting.signal]));
     try {
       await this.#steps(firstMs, observer, signal);
     } finally {
       evicting.abort();
       connection.close();
-      await evictions;
+      const { going, refused, unanswered } = await evictions;
+      const answers = `${going} allowed, ${refused} refused by the budget, ${unanswered} not answered`;
+      observer.note('drill', `evictions beside the faults: ${answers}`);
     }
   }
 
@@ -191,7 +205,7 @@ class DrillRun {
   }
 
   async #step(step: Step, firstMs: number, observer: Observer, signal: AbortSignal): Promise<void> {
-    const { stage, ground, journal, say } = this.#options;
+    const { stage, journal, say } = this.#options;
     const { clock } = stage.env;
     await sleep(clock, Math.max(0, firstMs + step.atMs - clock.monotonic()), signal);
     const what = describeFault(step.fault);
@@ -207,11 +221,11 @@ class DrillRun {
     observer.note('drill', `${what}: ${plan.hit.join(', ')}`);
     say(`${what}: ${plan.hit.join(', ')}`);
     try {
-      for (const operation of plan.does) await ground.perform(operation, signal);
+      for (const operation of plan.does) await this.#ground.perform(operation, signal);
       if (step.forMs !== undefined) await sleep(clock, step.forMs, signal);
     } finally {
       // Not by the drill's signal: what was aborted is healed all the same.
-      const failures = await undo(plan.undoes, ground, new AbortController().signal);
+      const failures = await undo(plan.undoes, this.#ground, new AbortController().signal);
       if (plan.undoes.length > 0) {
         band.toMs = Math.round(clock.monotonic() - this.#originMs);
         observer.note('drill', `healed: ${what}`);

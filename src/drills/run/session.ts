@@ -113,9 +113,9 @@ export function realGround(options: Pick<SessionOptions, 'layout' | 'env' | 'pro
     program,
     api: {
       podWith,
-      drain: (node, signal) => withApi((stage, connection) => drain(stage, connection, node, signal)),
+      drain: (node, signal) => withApi((_, connection) => drain({ connection, clock: env.clock }, node, signal)),
       uncordon: (node, signal) =>
-        withApi((stage, connection) => cordon(stage, connection, { node, on: false }, signal)),
+        withApi((_, connection) => cordon({ connection, clock: env.clock }, { node, on: false }, signal)),
     },
   });
 }

@@ -13,7 +13,8 @@ import { sleep } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import type { Situation } from '../faults/operations.ts';
 import { type Answer, Connection, type Question } from '../probes/connection.ts';
-import { NAMESPACE, type PodView, podView, REPLICAS, SELECTOR, WORKLOAD } from './workload.ts';
+import { ask, listPods, lookAtPods } from './asking.ts';
+import { NAMESPACE, type PodView, REPLICAS, WORKLOAD } from './workload.ts';
 
 export interface Place {
   readonly layout: Layout;
@@ -166,28 +167,14 @@ export class Stage {
     }
   }
 
-  async pods(connection: Connection, signal: AbortSignal): Promise<readonly PodView[]> {
-    const path = `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=${encodeURIComponent(SELECTOR)}`;
-    const { code, text } = await connection.ask({ method: 'GET', path, timeoutMs: ASK_TIMEOUT_MS }, signal);
-    if (code !== 200) throw new Error(`pods cannot be listed: ${code} ${text}`);
-    return (JSON.parse(text) as { items: readonly Parameters<typeof podView>[0][] }).items.map(podView);
+  /** As soon as somebody answers. */
+  pods(connection: Connection, signal: AbortSignal): Promise<readonly PodView[]> {
+    return listPods({ connection, clock: this.env.clock }, signal);
   }
 
   /** Asks again until there is an answer: what is asked here may be done twice. */
-  async ask(connection: Connection, question: Question, signal: AbortSignal): Promise<Answer> {
-    const { clock } = this.env;
-    const overMs = clock.monotonic() + WHOLE_WITHIN_MS;
-    for (;;) {
-      try {
-        const answer = await connection.ask(question, signal);
-        if (answer.code < 500 && answer.code !== 429) return answer;
-        if (clock.monotonic() > overMs) return answer;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (clock.monotonic() > overMs) throw error;
-      }
-      await sleep(clock, LOOK_MS, signal);
-    }
+  ask(connection: Connection, question: Question, signal: AbortSignal): Promise<Answer> {
+    return ask({ connection, clock: this.env.clock }, question, signal);
   }
 
   #workers(): number {
@@ -195,7 +182,7 @@ export class Stage {
   }
 
   async #podProblems(connection: Connection, signal: AbortSignal): Promise<readonly string[]> {
-    const pods = await this.pods(connection, signal).catch((error: Error) => {
+    const pods = await lookAtPods({ connection }, signal).catch((error: Error) => {
       signal.throwIfAborted();
       return error.message;
     });

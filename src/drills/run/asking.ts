@@ -1,0 +1,53 @@
+// What a drill needs to know or to have done, asked until it is answered: for what a drill measures there are the probes.
+import { type Clock, sleep } from '../../lib/clock.ts';
+import type { Answer, Connection, Question } from '../probes/connection.ts';
+import { NAMESPACE, type PodView, podView, SELECTOR } from './workload.ts';
+
+export interface Asking {
+  readonly connection: Pick<Connection, 'ask'>;
+  readonly clock: Clock;
+}
+
+const ASK_TIMEOUT_MS = 10_000;
+const WITHIN_MS = 120_000;
+const APART_MS = 250;
+
+/** Asks again until there is an answer: what is asked here may be done twice. After two minutes the last failure counts. */
+export async function ask({ connection, clock }: Asking, question: Question, signal: AbortSignal): Promise<Answer> {
+  const overMs = clock.monotonic() + WITHIN_MS;
+  for (;;) {
+    try {
+      const answer = await connection.ask(question, signal);
+      if (answer.code < 500 && answer.code !== 429) return answer;
+      if (clock.monotonic() > overMs) return answer;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (clock.monotonic() > overMs) throw error;
+    }
+    await sleep(clock, APART_MS, signal);
+  }
+}
+
+const PODS: Question = {
+  method: 'GET',
+  path: `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=${encodeURIComponent(SELECTOR)}`,
+  timeoutMs: ASK_TIMEOUT_MS,
+};
+
+/** The pods of the drill's workload, as soon as somebody answers. */
+export async function listPods(asking: Asking, signal: AbortSignal): Promise<readonly PodView[]> {
+  return podsIn(await ask(asking, PODS, signal));
+}
+
+/** Asks once. */
+export async function lookAtPods(
+  { connection }: Pick<Asking, 'connection'>,
+  signal: AbortSignal,
+): Promise<readonly PodView[]> {
+  return podsIn(await connection.ask(PODS, signal));
+}
+
+function podsIn({ code, text }: Answer): readonly PodView[] {
+  if (code !== 200) throw new Error(`pods cannot be listed: ${code} ${text}`);
+  return (JSON.parse(text) as { items: readonly Parameters<typeof podView>[0][] }).items.map(podView);
+}
