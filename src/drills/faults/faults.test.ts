@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Layout, layoutOf } from '../../cluster/layout.ts';
-import { sleep } from '../../lib/clock.ts';
+import { sleep, type Timer } from '../../lib/clock.ts';
 import { FakeClock } from '../../lib/fake-clock.ts';
 import { parseObjective } from '../run/objective.ts';
 import { healLeftovers } from '../run/session.ts';
@@ -199,15 +199,15 @@ test('the watchdog of a process that lives on undoes nothing while its drill run
   const alive = (await identify(process.pid))!;
   const journal = await Journal.open(layout, alive, 's');
   const strike = await journal.add('fault', [{ op: 'heal' }]);
-  const clock = new FakeClock();
+  const clock = new Counting();
   const ground = new Remembering();
   const watching = watch({ layout, ground, clock, drill: alive, session: 's', say: () => undefined }, NEVER);
-  const ended = sleep(clock, 2_000, NEVER).then(async () => {
-    await strike();
-    await journal.close();
-  });
+  // Each look is followed by a rest. One that undoes would rest as well, once: there would be no third.
+  await passing(clock, () => clock.timers >= 3 || ground.done.length > 0);
+  assert.deepEqual(ground.done, []);
+  await strike();
+  await journal.close();
   await over(watching, clock);
-  await ended;
   assert.deepEqual(ground.done, []);
 });
 
@@ -223,15 +223,31 @@ test('what a drill could not undo before it ended, its watchdog undoes', async (
   assert.equal(existsSync(journalFile(layout)), false);
 });
 
+/** Says how often somebody began to wait. */
+class Counting extends FakeClock {
+  timers = 0;
+
+  override timer(delayMs: number, fire: () => void): Timer {
+    this.timers++;
+    return super.timer(delayMs, fire);
+  }
+}
+
 /** Lets time pass until it is done. */
 async function over<T>(work: Promise<T>, clock: FakeClock): Promise<T> {
   let isOver = false;
-  void work.finally(() => {
+  const settled = work.finally(() => {
     isOver = true;
   });
-  while (!isOver) {
+  settled.catch(() => undefined);
+  await passing(clock, () => isOver);
+  return work;
+}
+
+/** Lets time pass until then. */
+async function passing(clock: FakeClock, isThen: () => boolean): Promise<void> {
+  while (!isThen()) {
     await new Promise((resolve) => setImmediate(resolve));
     await clock.advance(100);
   }
-  return work;
 }

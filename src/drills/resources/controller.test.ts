@@ -15,6 +15,7 @@ import type { EmbeddedCluster } from '../../cluster/embedded-contract.ts';
 import { type Layout, layoutOf } from '../../cluster/layout.ts';
 import { until } from '../../lib/test-until.ts';
 import { realEnvironment } from '../../platform/environment.ts';
+import { identify, Journal } from '../watchdog/journal.ts';
 import { installDefinitions, runController } from './controller.ts';
 import type { DrillObject, ScheduleObject } from './decide.ts';
 import { GROUP, VERSION } from './definitions.ts';
@@ -83,7 +84,7 @@ async function ends(name: string, spec: object): Promise<NonNullable<DrillObject
   await drills.create(drill(name, spec));
   return until(`${name} has ended`, async () => {
     const { status } = (await drills.get({ name })) as DrillObject;
-    return status?.phase !== undefined && status.phase !== 'Running' && status;
+    return status?.phase !== undefined && !['Pending', 'Running'].includes(status.phase) && status;
   });
 }
 
@@ -137,6 +138,50 @@ test('a drill fails where there is nothing to break, and one that is aborted bef
     phase: 'Aborted',
     message: 'aborted before it began',
   });
+});
+
+test('a drill whose turn comes while another breaks the cluster waits, and says for what', async () => {
+  const owner = (await identify(process.pid))!;
+  const journal = await Journal.open(layout, owner, 'by hand');
+  const drills = await as('runner');
+  await drills.create(drill('patient', { drills: ['server-kill'] }));
+  const waiting = await until('it waits', async () => {
+    const { status } = (await drills.get({ name: 'patient' })) as DrillObject;
+    return status?.phase !== undefined && status;
+  });
+  const message = `a drill runs on this cluster (process ${process.pid})`;
+  assert.deepEqual(waiting, { phase: 'Pending', reason: 'ClusterInUse', message });
+  await journal.close();
+  const ended = await until('its turn has come', async () => {
+    const { status } = (await drills.get({ name: 'patient' })) as DrillObject;
+    return status?.phase !== 'Pending' && status?.phase !== 'Running' && status;
+  });
+  assert.match(ended.message!, /there is no cluster/);
+  assert.equal(ended.reason, undefined);
+});
+
+test('a schedule that cannot be read says so, in its condition and by an event, until it is mended', async () => {
+  const schedules = await as('runner', 'drillschedules');
+  const spec = { schedule: '99 * * * *', suspend: true, template: { drills: ['server-kill'], dryRun: true } };
+  const made = await schedules.create({ ...drill('odd', spec), kind: 'DrillSchedule' } as KubeObject);
+  const ready = async (status: string) =>
+    until(`it is judged ${status}`, async () => {
+      const found = (await schedules.get({ name: 'odd' })) as ScheduleObject;
+      const condition = found.status?.conditions?.find(({ type }) => type === 'Ready');
+      return condition?.status === status && condition;
+    });
+  const { reason, message } = await ready('False');
+  assert.equal(reason, 'UnparseableSchedule');
+  assert.match(message, /^unparseable schedule: "99 \* \* \* \*" : ./);
+  const event = await until('an event says so', async () => {
+    const { items } = await cluster.client.resource('events').list({ namespace: 'default' });
+    return items.find(({ involvedObject }) => involvedObject.uid === made.metadata.uid) ?? false;
+  });
+  assert.deepEqual([event.type, event.reason, event.message], ['Warning', reason, message]);
+  assert.equal(event.source?.component, 'drill-controller');
+  await schedules.patch({ name: 'odd' }, { type: 'merge', body: { spec: { schedule: '0 3 * * *' } } });
+  assert.equal((await ready('True')).reason, 'ScheduleParsed');
+  await schedules.delete({ name: 'odd' });
 });
 
 test('a schedule makes drills that belong to it, and keeps as many as it says', async () => {

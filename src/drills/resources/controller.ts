@@ -3,6 +3,8 @@
 import type { KubeObject } from '../../api/object.ts';
 import { Tables } from '../../api/tables.ts';
 import type { ResourceClient } from '../../client/contract.ts';
+import type { EventRecorder } from '../../client/event-recorder.ts';
+import { recordEvents } from '../../client/events.ts';
 import { type HttpsClient, httpsClient } from '../../client/https.ts';
 import { accessFrom, readKubeconfig } from '../../client/kubeconfig.ts';
 import type { Layout } from '../../cluster/layout.ts';
@@ -18,7 +20,8 @@ import { problemsOf } from '../report/text.ts';
 import { parseObjective } from '../run/objective.ts';
 import type { DrillResult } from '../run/result.ts';
 import { runSession } from '../run/session.ts';
-import { type Action, type DrillObject, decide, SCHEDULE_LABEL, type ScheduleObject } from './decide.ts';
+import { DrillRuns, mustBeFree } from '../watchdog/journal.ts';
+import { type Action, type DrillObject, decide, SCHEDULE_LABEL, type ScheduleObject, waits } from './decide.ts';
 import { type DrillStatus, GROUP, MANIFESTS, VERSION } from './definitions.ts';
 
 export interface ControllerOptions {
@@ -56,7 +59,8 @@ export async function installDefinitions(place: Place, signal: AbortSignal): Pro
 /** Until the signal aborts; the drill that runs then is aborted, and healed. */
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
   const client = await connect(options);
-  const controller = new Controller(options, client);
+  const events = recordEvents({ client, env: options.env, component: 'drill-controller' }, signal);
+  const controller = new Controller(options, client, events);
   let isDefined = false;
   let said = '';
   try {
@@ -83,12 +87,14 @@ class Controller {
   readonly #options: ControllerOptions;
   readonly #drills: ResourceClient<KubeObject>;
   readonly #schedules: ResourceClient<KubeObject>;
+  readonly #events: EventRecorder;
   #running: { readonly name: string; readonly stop: AbortController; readonly ended: Promise<void> } | undefined;
   /** What a drill has ended with, while the API could not be told. */
   readonly #untold = new Map<string, DrillStatus>();
 
-  constructor(options: ControllerOptions, client: HttpsClient) {
+  constructor(options: ControllerOptions, client: HttpsClient, events: EventRecorder) {
     this.#options = options;
+    this.#events = events;
     const of = (resource: string) => client.dynamic({ group: GROUP, version: VERSION, resource, namespaced: false });
     this.#drills = of('drills');
     this.#schedules = of('drillschedules');
@@ -101,10 +107,23 @@ class Controller {
       drills: drills.items as readonly DrillObject[],
       schedules: schedules.items as readonly ScheduleObject[],
       running: this.#running?.name,
+      busy: this.#running ? undefined : await this.#busy(),
       nowMs: this.#options.env.clock.now(),
-      next: (schedule, afterMs) => nextOf(schedule, afterMs),
+      unreadable,
+      next: (schedule, afterMs) => parseSchedule(schedule, undefined).next(afterMs),
     });
     for (const action of actions) await this.#do(action);
+  }
+
+  /** `drill run` may be at work. */
+  async #busy(): Promise<string | undefined> {
+    try {
+      await mustBeFree(this.#options.layout);
+      return undefined;
+    } catch (error) {
+      if (error instanceof DrillRuns) return error.message;
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -121,10 +140,13 @@ class Controller {
       case 'abort':
         this.#running?.stop.abort(new Error('aborted'));
         return;
+      case 'wait':
       case 'finish':
         return this.#tell(action.drill.metadata.name, action.status);
       case 'remove':
         return this.#drills.delete({ name: action.name });
+      case 'judge':
+        return this.#judge(action);
       case 'create':
         return this.#create(action);
     }
@@ -147,18 +169,33 @@ class Controller {
     const ended = runSession(chosen, session, stop.signal)
       .then(
         (results) => statusOf(results),
-        (error: Error): DrillStatus =>
-          stop.signal.aborted
-            ? { phase: 'Aborted', message: error.message }
-            : { phase: 'Failed', message: error.message },
+        (error: Error): DrillStatus => {
+          if (stop.signal.aborted) return { phase: 'Aborted', message: error.message };
+          // Somebody was faster: its turn comes yet.
+          if (error instanceof DrillRuns) return waits(error.message);
+          return { phase: 'Failed', message: error.message };
+        },
       )
       .then(async (status) => {
-        const whole = { ...status, startTime, completionTime: rfc3339(env.clock.now()) };
+        const whole: DrillStatus =
+          status.phase === 'Pending' ? status : { ...status, startTime, completionTime: rfc3339(env.clock.now()) };
         this.#untold.set(name, whole);
         this.#running = undefined;
         await this.#tell(name, whole).catch(() => undefined);
       });
     this.#running = { name, stop, ended };
+  }
+
+  async #judge({ schedule, condition }: Extract<Action, { do: 'judge' }>): Promise<void> {
+    const { name, uid } = schedule.metadata;
+    const { status, reason, message } = condition;
+    const before = schedule.status?.conditions?.find(({ type }) => type === condition.type);
+    const now = rfc3339(this.#options.env.clock.now());
+    const lastTransitionTime = before?.status === status ? (before.lastTransitionTime ?? now) : now;
+    const body = { status: { conditions: [{ ...condition, lastTransitionTime }] } };
+    await this.#schedules.patch({ name }, { type: 'merge', body }, { subresource: 'status' });
+    const subject = { apiVersion: `${GROUP}/${VERSION}`, kind: 'DrillSchedule', name, ...(uid && { uid }) };
+    if (status === 'False') this.#events.event(subject, 'Warning', reason, message);
   }
 
   async #create({ schedule, name, atMs }: Extract<Action, { do: 'create' }>): Promise<void> {
@@ -183,7 +220,7 @@ class Controller {
 
   async #tell(name: string, status: DrillStatus): Promise<void> {
     await this.#drills
-      .patch({ name }, { type: 'merge', body: { status } }, { subresource: 'status' })
+      .patch({ name }, { type: 'merge', body: { status: { reason: null, ...status } } }, { subresource: 'status' })
       .catch((error: unknown) => {
         // Deleted meanwhile: there is nobody to be told.
         if (!isReason(error, 'NotFound')) throw error;
@@ -192,11 +229,12 @@ class Controller {
   }
 }
 
-function nextOf(schedule: string, afterMs: number): number | undefined {
+function unreadable(schedule: string): string | undefined {
   try {
-    return parseSchedule(schedule, undefined).next(afterMs);
-  } catch {
+    parseSchedule(schedule, undefined);
     return undefined;
+  } catch (error) {
+    return (error as Error).message;
   }
 }
 

@@ -1,6 +1,6 @@
 // What is to be done about Drills and DrillSchedules as they are. Pure.
 import type { KubeObject } from '../../api/object.ts';
-import type { DrillScheduleSpec, DrillScheduleStatus, DrillSpec, DrillStatus } from './definitions.ts';
+import type { Condition, DrillScheduleSpec, DrillScheduleStatus, DrillSpec, DrillStatus } from './definitions.ts';
 
 export type DrillObject = KubeObject & { readonly spec: DrillSpec; readonly status?: DrillStatus };
 export type ScheduleObject = KubeObject & { readonly spec: DrillScheduleSpec; readonly status?: DrillScheduleStatus };
@@ -11,6 +11,10 @@ export type Action =
   /** The one that runs. */
   | { readonly do: 'abort'; readonly name: string }
   | { readonly do: 'finish'; readonly drill: DrillObject; readonly status: DrillStatus }
+  /** Its turn has not come. */
+  | { readonly do: 'wait'; readonly drill: DrillObject; readonly status: DrillStatus }
+  /** Whether it can be followed; a Warning where it cannot. */
+  | { readonly do: 'judge'; readonly schedule: ScheduleObject; readonly condition: Condition }
   | { readonly do: 'create'; readonly schedule: ScheduleObject; readonly name: string; readonly atMs: number }
   | { readonly do: 'remove'; readonly name: string };
 
@@ -19,8 +23,12 @@ export interface Seen {
   readonly schedules: readonly ScheduleObject[];
   /** Whose drill this controller runs. */
   readonly running: string | undefined;
+  /** Who else breaks the cluster, in words. */
+  readonly busy: string | undefined;
   readonly nowMs: number;
-  /** The first time of a schedule after a moment; undefined: there is none, or the schedule cannot be read. */
+  /** Why a schedule cannot be read. */
+  readonly unreadable: (schedule: string) => string | undefined;
+  /** The first time of a schedule that can be read after a moment; undefined: there is none. */
   readonly next: (schedule: string, afterMs: number) => number | undefined;
 }
 
@@ -34,9 +42,9 @@ export function decide(seen: Seen): readonly Action[] {
   return [...drillActions(seen), ...seen.schedules.flatMap((schedule) => [...scheduleActions(schedule, seen)])];
 }
 
-function* drillActions({ drills, running }: Seen): Generator<Action> {
+function* drillActions({ drills, running, busy }: Seen): Generator<Action> {
   const inOrder = drills.toSorted((a, b) => ageKey(a).localeCompare(ageKey(b)));
-  let isFree = running === undefined;
+  let first = running;
   if (running !== undefined) {
     const own = drills.find(({ metadata }) => metadata.name === running);
     // One that was deleted is not to go on either.
@@ -56,20 +64,33 @@ function* drillActions({ drills, running }: Seen): Generator<Action> {
       };
     } else if (drill.spec.dryRun) {
       yield { do: 'plan', drill };
-    } else if (isFree) {
-      isFree = false;
+    } else if (first !== undefined || busy !== undefined) {
+      const status = waits(first === undefined ? busy! : `Drill "${first}" runs`);
+      if (drill.status?.message !== status.message) yield { do: 'wait', drill, status };
+    } else {
+      first = drill.metadata.name;
       yield { do: 'start', drill };
     }
   }
 }
 
-function* scheduleActions(schedule: ScheduleObject, { drills, nowMs, next }: Seen): Generator<Action> {
+/** Nothing is broken twice at the same time. */
+export const waits = (message: string): DrillStatus => ({ phase: 'Pending', reason: 'ClusterInUse', message });
+
+function* scheduleActions(schedule: ScheduleObject, seen: Seen): Generator<Action> {
+  const { drills, nowMs, next } = seen;
   const { name, creationTimestamp = '' } = schedule.metadata;
   const own = drills.filter(({ metadata }) => metadata.labels?.[SCHEDULE_LABEL] === name);
   const ended = own.filter(({ status }) => ENDED.has(status?.phase ?? ''));
   const { historyLimit = DEFAULT_HISTORY, suspend = false } = schedule.spec;
   const newestFirst = ended.toSorted((a, b) => ageKey(b).localeCompare(ageKey(a)));
   for (const drill of newestFirst.slice(historyLimit)) yield { do: 'remove', name: drill.metadata.name };
+  const condition = ready(schedule, seen.unreadable(schedule.spec.schedule));
+  const before = schedule.status?.conditions?.find(({ type }) => type === condition.type);
+  if (!before || before.message !== condition.message || before.observedGeneration !== condition.observedGeneration) {
+    yield { do: 'judge', schedule, condition };
+  }
+  if (condition.status === 'False') return;
   // Two at the same time would say nothing about either.
   if (suspend || own.length > ended.length) return;
   const sinceMs = Date.parse(schedule.status?.lastScheduleTime ?? creationTimestamp);
@@ -77,6 +98,14 @@ function* scheduleActions(schedule: ScheduleObject, { drills, nowMs, next }: See
   if (dueMs !== undefined) {
     yield { do: 'create', schedule, name: `${name}-${Math.floor(dueMs / 60_000)}`, atMs: dueMs };
   }
+}
+
+/** The reason and its words are a CronJob's. */
+function ready({ metadata, spec }: ScheduleObject, problem: string | undefined): Condition {
+  const base = { type: 'Ready', observedGeneration: metadata.generation ?? 0 };
+  if (problem === undefined) return { ...base, status: 'True', reason: 'ScheduleParsed', message: '' };
+  const message = `unparseable schedule: ${JSON.stringify(spec.schedule)} : ${problem}`;
+  return { ...base, status: 'False', reason: 'UnparseableSchedule', message };
 }
 
 /** The last time between two moments; undefined: there is none. */

@@ -18,6 +18,8 @@ export type DrillPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Abort
 
 export interface DrillStatus {
   readonly phase?: DrillPhase;
+  /** Why it waits, in one word; null in a patch takes it back. */
+  readonly reason?: string | null;
   readonly message?: string;
   readonly startTime?: string;
   readonly completionTime?: string;
@@ -32,6 +34,16 @@ export interface DrillStatus {
   }[];
 }
 
+/** As everywhere in Kubernetes. */
+export interface Condition {
+  readonly type: string;
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+  readonly observedGeneration: number;
+  readonly lastTransitionTime?: string;
+}
+
 export interface DrillScheduleSpec {
   /** As a CronJob's, in UTC. */
   readonly schedule: string;
@@ -43,6 +55,7 @@ export interface DrillScheduleSpec {
 
 export interface DrillScheduleStatus {
   readonly lastScheduleTime?: string;
+  readonly conditions?: readonly Condition[];
 }
 
 const text = { type: 'string' } as const;
@@ -63,6 +76,7 @@ const DRILL_STATUS = {
   type: 'object',
   properties: {
     phase: { type: 'string', enum: ['Pending', 'Running', 'Succeeded', 'Failed', 'Aborted'] },
+    reason: text,
     message: text,
     startTime: { type: 'string', format: 'date-time' },
     completionTime: { type: 'string', format: 'date-time' },
@@ -129,6 +143,30 @@ const SCHEDULE_SPEC = {
   },
 } as const;
 
+const SCHEDULE_STATUS = {
+  type: 'object',
+  properties: {
+    lastScheduleTime: { type: 'string', format: 'date-time' },
+    conditions: {
+      type: 'array',
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['type'],
+      items: {
+        type: 'object',
+        required: ['type', 'status', 'reason', 'message', 'lastTransitionTime'],
+        properties: {
+          type: text,
+          status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
+          reason: text,
+          message: text,
+          observedGeneration: { type: 'integer', format: 'int64' },
+          lastTransitionTime: { type: 'string', format: 'date-time' },
+        },
+      },
+    },
+  },
+} as const;
+
 /** Cluster-wide: whoever may create one may break the cluster, so no role for users of a namespace includes it. */
 export const MANIFESTS: readonly {
   readonly apiVersion: string;
@@ -142,11 +180,12 @@ export const MANIFESTS: readonly {
   definition('DrillSchedule', 'drillschedules', {
     properties: {
       spec: SCHEDULE_SPEC,
-      status: { type: 'object', properties: { lastScheduleTime: { type: 'string', format: 'date-time' } } },
+      status: SCHEDULE_STATUS,
     },
     columns: [
       column('Schedule', '.spec.schedule'),
       column('Suspend', '.spec.suspend', 'boolean'),
+      column('Ready', '.status.conditions[?(@.type=="Ready")].status'),
       column('Last', '.status.lastScheduleTime', 'date'),
     ],
   }),

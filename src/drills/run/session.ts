@@ -8,7 +8,7 @@ import type { Environment } from '../../lib/environment.ts';
 import type { Drill } from '../faults/drill.ts';
 import { type Ground, RealGround } from '../faults/ground.ts';
 import type { Connection } from '../probes/connection.ts';
-import { identify, isAlive, isHeld, Journal, journalFile, readJournal, undoAll } from '../watchdog/journal.ts';
+import { identify, isAlive, Journal, mustBeFree, undoAll } from '../watchdog/journal.ts';
 import { startWatchdog } from '../watchdog/watchdog.ts';
 import { cordon, drain } from './drain.ts';
 import { parseObjective } from './objective.ts';
@@ -78,9 +78,8 @@ export async function healLeftovers(
 ): Promise<readonly string[]> {
   const overMs = clock.monotonic() + WATCHDOG_WITHIN_MS;
   for (;;) {
-    const text = await readJournal(journalFile(layout));
+    const text = await mustBeFree(layout);
     if (!text) return [];
-    if (await isHeld(text)) throw new Error(`a drill runs on this cluster (process ${text.owner.pid})`);
     // Two that undo at the same time could undo what the next drill does.
     if (!text.watchdog || !(await isAlive(text.watchdog))) return undoAll(layout, ground, signal);
     if (clock.monotonic() > overMs) {

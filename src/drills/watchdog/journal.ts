@@ -30,6 +30,9 @@ export interface JournalText {
   readonly entries: readonly Entry[];
 }
 
+/** Somebody else breaks the cluster now. */
+export class DrillRuns extends Error {}
+
 /** How often an undoing that fails is tried again; then the others are tried. */
 const TRIES = 3;
 
@@ -62,7 +65,7 @@ export class Journal {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       const before = await readJournal(file);
-      throw new Error(`another drill runs on this cluster${before ? ` (process ${before.owner.pid})` : ''}`);
+      throw new DrillRuns(`another drill runs on this cluster${before ? ` (process ${before.owner.pid})` : ''}`);
     } finally {
       await rm(own, { force: true });
     }
@@ -109,6 +112,13 @@ export class Journal {
 /** Its drill goes on: nobody else may undo, or begin. */
 export async function isHeld({ owner, ended }: JournalText): Promise<boolean> {
   return !ended && (await isAlive(owner));
+}
+
+/** Throws while a drill runs on the cluster, whoever started it. */
+export async function mustBeFree(layout: Layout): Promise<JournalText | undefined> {
+  const text = await readJournal(journalFile(layout));
+  if (text && (await isHeld(text))) throw new DrillRuns(`a drill runs on this cluster (process ${text.owner.pid})`);
+  return text;
 }
 
 /** Undoes what is in the file, the newest first, and removes it. Throws after all was tried, if something could not be undone. */
