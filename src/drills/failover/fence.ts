@@ -15,15 +15,19 @@ const LOOK_MS = 2;
 const LATE_MS = 3_000;
 const PING_MS = 300;
 
+/** What it takes of the stage. */
+export type FenceStage = Pick<Stage, 'connect' | 'env' | 'image'>;
+
 export class Fence {
   /** Whose server leads the controllers. */
   readonly leader: string;
-  readonly #stage: Stage;
+  isRemoved = false;
+  readonly #stage: FenceStage;
   readonly #connection: Connection;
   readonly #watch: WatchProbe;
   readonly #stop = new AbortController();
 
-  private constructor(stage: Stage, leader: string, connection: Connection, watch: WatchProbe) {
+  private constructor(stage: FenceStage, leader: string, connection: Connection, watch: WatchProbe) {
     this.#stage = stage;
     this.leader = leader;
     this.#connection = connection;
@@ -31,7 +35,7 @@ export class Fence {
     void watch.run(this.#stop.signal);
   }
 
-  static async make(stage: Stage, leader: string, signal: AbortSignal): Promise<Fence> {
+  static async make(stage: FenceStage, leader: string, signal: AbortSignal): Promise<Fence> {
     const connection = await stage.connect(PING_MS);
     const labels = { app: NAME };
     const body = {
@@ -48,16 +52,18 @@ export class Fence {
         },
       },
     };
-    const { code, text } = await connection.insist({ method: 'POST', path: PATH, body, timeoutMs: TIMEOUT_MS }, signal);
-    if (code !== 201) throw new Error(`cannot make ReplicaSet ${NAME}: ${code} ${text}`);
-    const { resourceVersion } = (JSON.parse(text) as { metadata: { resourceVersion: string } }).metadata;
-    const path = `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=app%3D${NAME}`;
-    return new Fence(
-      stage,
-      leader,
-      connection,
-      new WatchProbe({ connection, clock: stage.env.clock, path, resourceVersion }),
-    );
+    try {
+      const question = { method: 'POST', path: PATH, body, timeoutMs: TIMEOUT_MS };
+      const { code, text } = await connection.insist(question, signal);
+      if (code !== 201) throw new Error(`cannot make ReplicaSet ${NAME}: ${code} ${text}`);
+      const { resourceVersion } = (JSON.parse(text) as { metadata: { resourceVersion: string } }).metadata;
+      const path = `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=app%3D${NAME}`;
+      const watch = new WatchProbe({ connection, clock: stage.env.clock, path, resourceVersion });
+      return new Fence(stage, leader, connection, watch);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
   }
 
   /** Resolves as soon as the controllers are making pods. */
@@ -91,6 +97,7 @@ export class Fence {
     return wrong;
   }
 
+  /** Ends the watch at once. */
   async remove(signal: AbortSignal): Promise<void> {
     this.#stop.abort();
     this.#connection.close();
@@ -98,6 +105,7 @@ export class Fence {
     try {
       const path = `${PATH}/${NAME}?propagationPolicy=Background`;
       await connection.insist({ method: 'DELETE', path, timeoutMs: TIMEOUT_MS }, signal);
+      this.isRemoved = true;
     } finally {
       connection.close();
     }

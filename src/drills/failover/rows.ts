@@ -42,6 +42,8 @@ export interface Row {
   /** Resolves when it is done and what is to be measured is measured. */
   strike(scene: Scene): Promise<Extra | undefined>;
   mend?(scene: Scene): Promise<Extra | undefined>;
+  /** Takes back what `prepare` and `strike` left, also when they failed half-way; nothing where nothing is left. */
+  clear?(scene: Scene): Promise<void>;
 }
 
 function controlPlanes({ status }: Scene): readonly string[] {
@@ -253,6 +255,12 @@ export const ROWS: readonly Row[] = [
       const atMs = scene.stage.env.clock.monotonic();
       await scene.stage.hosts.resume(fence.leader, 'server');
       return { latePods: await fence.late(atMs, scene.signal) };
+    },
+    clear: async ({ stage, load }) => {
+      const fence = fences.get(load);
+      if (!fence || fence.isRemoved) return;
+      await stage.hosts.resume(fence.leader, 'server');
+      await fence.remove(new AbortController().signal);
     },
   },
   {
