@@ -86,25 +86,39 @@ const same = (a: Answer, b: Answer): boolean =>
 const shown = (a: Answer): string =>
   a.status < 400 ? String(a.status) : `${a.status} ${a.reason}: ${a.causes.join('; ') || a.message}`;
 
+/** Why an answer is another than that of 1.20.2, by the name of the case. */
+const REASONS: { readonly [name: string]: string } = {
+  'pod: init container with a probe': '1.36 forbids it; sidecars may have one',
+  'pod: message policy': '1.36 lists the supported values',
+  'pod: host network port': '1.36 names the host port, which in a template may be absent',
+  'pod: escalation of the privileged': 'the other was started without --allow-privileged',
+  'pod: host alias': '1.36 names the element',
+  'pod: pod affinity selector': '1.36 names the field',
+  'Service: source ranges': '1.36 names the element',
+  'PriorityClass: value change': '1.36 names the field as it is written',
+};
+
 function report(answers: readonly (readonly [Case, Answer, Answer])[]): string {
   const different = answers.filter(([, theirs, ours]) => !same(theirs, ours));
   const worded = answers.filter(([, theirs, ours]) => same(theirs, ours) && theirs.message !== ours.message);
   const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
-  const rows = different.map(([c, theirs, ours]) => `| ${c.name} | ${cell(shown(theirs))} | ${cell(shown(ours))} |`);
+  const rows = different.map(
+    ([c, theirs, ours]) => `| ${c.name} | ${cell(shown(theirs))} | ${cell(shown(ours))} | ${REASONS[c.name] ?? ''} |`,
+  );
   const words = worded.map(([c, theirs, ours]) => `| ${c.name} | ${cell(theirs.message)} | ${cell(ours.message)} |`);
   return [
     '# Validation beside kube-apiserver 1.20.2',
     '',
     'Made by `node scripts/validation.ts --peer DIR --report docs/results/validation.md`: the same wrong objects sent to both.',
     'Compared: status code, reason, and field and reason of every cause. The rules here are those of 1.36, so some answers',
-    'differ because upstream itself has changed since.',
+    'differ because upstream itself has changed since: each is checked against the source of the later version.',
     '',
     `${answers.length} objects; ${answers.length - different.length} answered alike, ${different.length} differently.`,
     '',
     '## Different answers',
     '',
-    '| object | upstream 1.20.2 | tsukube |',
-    '| ------ | --------------- | ------- |',
+    '| object | upstream 1.20.2 | tsukube | why |',
+    '| ------ | --------------- | ------- | --- |',
     ...rows,
     '',
     '## Alike but for the words',

@@ -6,6 +6,7 @@ import { customResourceDefinitionStrategy } from '../custom/definition-strategy.
 import { customStrategy } from '../custom/strategy.ts';
 import { mutatingPolicyStrategy, validatingPolicyStrategy } from './admission-policies.ts';
 import * as core from './core.ts';
+import * as jobs from './jobs.ts';
 import { pathSegment } from './name-rules.ts';
 import { podStrategy } from './pod.ts';
 import * as access from './policy-and-access.ts';
@@ -40,8 +41,8 @@ const STRATEGIES: { readonly [key: string]: Strategy } = {
   'deployments.apps': workloads.deploymentStrategy,
   'replicasets.apps': workloads.replicaSetStrategy,
   'statefulsets.apps': workloads.statefulSetStrategy,
-  'cronjobs.batch': workloads.cronJobStrategy,
-  'jobs.batch': workloads.jobStrategy,
+  'cronjobs.batch': jobs.cronJobStrategy,
+  'jobs.batch': jobs.jobStrategy,
   'certificatesigningrequests.certificates.k8s.io': access.certificateSigningRequestStrategy,
   'ingressclasses.networking.k8s.io': access.countingStrategy,
   'ingresses.networking.k8s.io': access.ingressStrategy,

@@ -1,9 +1,7 @@
-// Deployments, ReplicaSets, StatefulSets, DaemonSets, ReplicationControllers, Jobs and CronJobs.
+// Deployments, ReplicaSets, StatefulSets, DaemonSets and ReplicationControllers.
 import type {
-  CronJob,
   DaemonSet,
   Deployment,
-  Job,
   LabelSelector,
   PodTemplateSpec,
   ReplicaSet,
@@ -14,9 +12,8 @@ import type { Draft } from '../../api/object.ts';
 import { labelSelectorFromObject } from '../../machinery/selector-parse.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { sameMeaning } from './equality.ts';
-import { FIELD_IMMUTABLE, forbiddenField, invalidValue, notSupported, required } from './field-errors.ts';
-import { dnsSubdomainName } from './name-rules.ts';
-import { defineStrategy, type NameRule } from './strategy.ts';
+import { forbiddenField, invalidValue, notSupported, required } from './field-errors.ts';
+import { defineStrategy } from './strategy.ts';
 
 const ALWAYS = ['Always'];
 
@@ -54,7 +51,7 @@ function validateTemplate({ selector, template }: TemplateHolder, kind: string):
 }
 
 /** Whatever runs pods says which restart policies they may have. */
-function validateRestart(template: PodTemplateSpec, path: string, allowed: readonly string[]): FieldError[] {
+export function validateRestart(template: PodTemplateSpec, path: string, allowed: readonly string[]): FieldError[] {
   const policy = template.spec?.restartPolicy;
   if (policy && allowed.includes(policy)) return [];
   // What is missing is defaulted to Always: for what ends by itself that says nothing yet.
@@ -64,10 +61,6 @@ function validateRestart(template: PodTemplateSpec, path: string, allowed: reado
     ];
   }
   return [notSupported(`${path}.spec.restartPolicy`, policy ?? '', allowed)];
-}
-
-function selectorImmutable(now: unknown, old: unknown): FieldError[] {
-  return sameMeaning(now, old) ? [] : [invalidValue('spec.selector', now, FIELD_IMMUTABLE)];
 }
 
 export const deploymentStrategy = defineStrategy<Deployment>({
@@ -151,99 +144,4 @@ export const statefulSetStrategy = defineStrategy<StatefulSet>({
 export const daemonSetStrategy = defineStrategy<DaemonSet>({
   countsGenerations: true,
   validate: (ds) => validateTemplate(ds.spec, 'daemonset'),
-});
-
-const JOB_LABEL_PREFIX = 'batch.kubernetes.io/';
-
-/** The server chooses selector and labels of a Job by its uid, so that no two Jobs ever share pods. */
-function prepareJob(job: Draft<Job>): void {
-  delete job.status;
-  if (job.spec.manualSelector) return;
-  const uid = job.metadata.uid ?? '';
-  const template = job.spec.template ?? {};
-  const added: { [label: string]: string } = {};
-  for (const [label, value] of [
-    ['job-name', job.metadata.name],
-    ['controller-uid', uid],
-  ] as const) {
-    added[label] = value;
-    added[`${JOB_LABEL_PREFIX}${label}`] = value;
-  }
-  const labels = { ...added, ...template.metadata?.labels };
-  job.spec.template = { ...template, metadata: { ...template.metadata, labels } };
-  const matchLabels = { [`${JOB_LABEL_PREFIX}controller-uid`]: uid, ...job.spec.selector?.matchLabels };
-  job.spec.selector = { ...job.spec.selector, matchLabels };
-}
-
-function validateJob(job: Job): FieldError[] {
-  const errors: FieldError[] = [];
-  if (job.spec.manualSelector && !job.spec.selector) errors.push(required('spec.selector'));
-  if (job.spec.selector && !labelSelectorFromObject(job.spec.selector).matches(job.spec.template?.metadata?.labels)) {
-    const text = '`selector` does not match template `labels`';
-    errors.push(invalidValue('spec.template.metadata.labels', job.spec.template?.metadata?.labels, text));
-  }
-  if (job.spec.template) errors.push(...validateRestart(job.spec.template, 'spec.template', ['OnFailure', 'Never']));
-  return errors;
-}
-
-function validateJobUpdate(job: Job, old: Job): FieldError[] {
-  const errors = validateJob(job);
-  errors.push(...selectorImmutable(job.spec.selector, old.spec.selector));
-  // While suspended and never started, scheduling directives of the template may change.
-  const open = old.spec.suspend === true && !old.status?.startTime;
-  if (!open && !sameMeaning(job.spec.template, old.spec.template)) {
-    errors.push(invalidValue('spec.template', job.spec.template, FIELD_IMMUTABLE));
-  }
-  if (job.spec.completionMode !== old.spec.completionMode) {
-    errors.push(invalidValue('spec.completionMode', job.spec.completionMode, FIELD_IMMUTABLE));
-  }
-  const elastic = job.spec.completionMode === 'Indexed' && job.spec.completions === job.spec.parallelism;
-  if (job.spec.completions !== old.spec.completions && !elastic) {
-    errors.push(invalidValue('spec.completions', job.spec.completions, FIELD_IMMUTABLE));
-  }
-  return errors;
-}
-
-export const jobStrategy = defineStrategy<Job>({
-  countsGenerations: true,
-  defaultPropagation: 'orphan',
-  selectable: { 'status.successful': (job) => String(job.status?.succeeded ?? 0) },
-  prepareForCreate: prepareJob,
-  validate: validateJob,
-  validateUpdate: validateJobUpdate,
-});
-
-/** Job names get an 11-character suffix, so a CronJob's name is shorter. */
-const MAX_CRONJOB_NAME = 52;
-
-const cronJobName: NameRule = (name, prefix) => {
-  const messages = [...dnsSubdomainName(name, prefix)];
-  if (!prefix && name.length > MAX_CRONJOB_NAME) messages.push(`must be no more than ${MAX_CRONJOB_NAME} characters`);
-  return messages;
-};
-
-function validateCronJob(cron: CronJob): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!cron.spec.schedule) errors.push(required('spec.schedule'));
-  else if (!CRON.test(cron.spec.schedule.trim())) {
-    const found = cron.spec.schedule.trim().split(/\s+/).length;
-    const text = `expected exactly 5 fields, found ${found}: [${cron.spec.schedule}]`;
-    errors.push(invalidValue('spec.schedule', cron.spec.schedule, text));
-  }
-  if (/TZ/.test(cron.spec.schedule ?? '')) {
-    const text = 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead';
-    errors.push(invalidValue('spec.schedule', cron.spec.schedule, text));
-  }
-  const template = cron.spec.jobTemplate?.spec?.template;
-  if (template) errors.push(...validateRestart(template, 'spec.jobTemplate.spec.template', ['OnFailure', 'Never']));
-  return errors;
-}
-
-const CRON =
-  /^(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every\s+\S+)|(TZ=\S+\s+|CRON_TZ=\S+\s+)?\S+(\s+\S+){4})$/;
-
-export const cronJobStrategy = defineStrategy<CronJob>({
-  countsGenerations: true,
-  nameRule: cronJobName,
-  validate: validateCronJob,
 });

@@ -3,6 +3,7 @@ import { ADMISSION_RULES } from './admission-kinds.ts';
 import { API_RULES } from './api-kinds.ts';
 import { CONTAINER_RULES } from './containers.ts';
 import { CORE_RULES } from './core-kinds.ts';
+import { JOB_RULES } from './jobs.ts';
 import { POD_RULES } from './pods.ts';
 import type { RuleTable } from './rules.ts';
 import { SELECTOR_RULES } from './selectors.ts';
@@ -25,6 +26,7 @@ export const RULES: RuleTable = {
   ...POD_RULES,
   ...CORE_RULES,
   ...WORKLOAD_RULES,
+  ...JOB_RULES,
   ...API_RULES,
   ...ADMISSION_RULES,
 };

@@ -1,13 +1,10 @@
-// Deployments, ReplicaSets, StatefulSets, DaemonSets, controller revisions, Jobs, CronJobs and autoscalers.
+// Deployments, ReplicaSets, StatefulSets, DaemonSets, controller revisions and autoscalers.
 import type {
   DaemonSetSpec,
   DeploymentSpec,
   HorizontalPodAutoscalerSpec,
-  JobSpec,
   MetricSpec,
   MetricTarget,
-  PodFailurePolicy,
-  PodFailurePolicyRule,
   PodTemplateSpec,
   StatefulSetSpec,
 } from '../../../api/generated/types.ts';
@@ -123,93 +120,6 @@ function checkStatefulSet(spec: StatefulSetSpec, run: Run): void {
   checkNoDeadlineOf(spec.template, run);
 }
 
-const MAX_INDEXED = 100_000;
-
-function checkJob(spec: JobSpec, run: Run): void {
-  const { parallelism, completions, completionMode, backoffLimitPerIndex: perIndex, maxFailedIndexes } = spec;
-  if (completionMode === 'Indexed') {
-    if (completions === undefined) run.required('completions', 'when completion mode is Indexed');
-    if (parallelism !== undefined && parallelism > MAX_INDEXED) {
-      run.invalid(
-        'parallelism',
-        parallelism,
-        `must be less than or equal to ${MAX_INDEXED} when completion mode is Indexed`,
-      );
-    }
-  } else if (perIndex !== undefined) run.invalid('backoffLimitPerIndex', perIndex, 'requires indexed completion mode');
-  if (maxFailedIndexes !== undefined && perIndex === undefined) {
-    run.required('backoffLimitPerIndex', 'when maxFailedIndexes is specified');
-  }
-  if (maxFailedIndexes !== undefined && completions !== undefined && maxFailedIndexes > completions) {
-    run.invalid('maxFailedIndexes', maxFailedIndexes, 'must be less than or equal to completions');
-  }
-  if (spec.podFailurePolicy) checkFailurePolicy(spec, spec.podFailurePolicy, run);
-  if (spec.successPolicy && completionMode !== 'Indexed') {
-    run.invalid('successPolicy', spec.successPolicy, 'requires indexed completion mode');
-  }
-  for (const [i, rule] of (spec.successPolicy?.rules ?? []).entries()) {
-    const at = `successPolicy.rules[${i}]`;
-    if (rule.succeededCount === undefined && rule.succeededIndexes === undefined) {
-      run.required(at, 'at least one of succeededCount or succeededIndexes must be specified');
-    }
-    const { succeededCount: count } = rule;
-    if (count !== undefined && count < 1) run.invalid(`${at}.succeededCount`, count, 'must be greater than 0');
-  }
-}
-
-function checkFailurePolicy(spec: JobSpec, policy: PodFailurePolicy, run: Run): void {
-  const restart = spec.template.spec?.restartPolicy;
-  if (restart !== 'Never') {
-    run.invalid('template.spec.restartPolicy', restart, 'only "Never" is supported when podFailurePolicy is specified');
-  }
-  const template = spec.template.spec;
-  const names = [...(template?.containers ?? []), ...(template?.initContainers ?? [])].map((c) => c.name);
-  if (policy.rules.length > 20) run.tooMany('podFailurePolicy.rules', policy.rules.length, 20);
-  for (const [i, rule] of policy.rules.entries()) {
-    checkFailureRule(
-      rule,
-      `podFailurePolicy.rules[${i}]`,
-      { names, perIndex: spec.backoffLimitPerIndex !== undefined },
-      run,
-    );
-  }
-}
-
-function checkFailureRule(
-  rule: PodFailurePolicyRule,
-  at: string,
-  { names, perIndex }: { readonly names: readonly string[]; readonly perIndex: boolean },
-  run: Run,
-): void {
-  if (rule.action === 'FailIndex' && !perIndex) {
-    run.invalid(`${at}.action`, rule.action, 'requires the backoffLimitPerIndex to be set');
-  }
-  const conditions = rule.onPodConditions ?? [];
-  if (rule.onExitCodes && conditions.length > 0) {
-    run.invalid(at, '', 'specifying one of OnExitCodes and OnPodConditions is required');
-  } else if (!rule.onExitCodes && conditions.length === 0) {
-    run.invalid(at, '', 'specifying one of OnExitCodes and OnPodConditions is required');
-  }
-  const codes = rule.onExitCodes;
-  if (!codes) return;
-  const path = `${at}.onExitCodes`;
-  if (codes.containerName !== undefined && !names.includes(codes.containerName)) {
-    run.invalid(
-      `${path}.containerName`,
-      codes.containerName,
-      'must be one of the container or initContainer names in the pod template',
-    );
-  }
-  if (codes.values.length === 0) run.invalid(`${path}.values`, codes.values, 'at least one value is required');
-  if (codes.values.length > 255) run.tooMany(`${path}.values`, codes.values.length, 255);
-  const ordered = codes.values.every((v, i) => i === 0 || codes.values[i - 1]! < v);
-  if (!ordered && new Set(codes.values).size < codes.values.length) run.duplicate(`${path}.values`, codes.values);
-  else if (!ordered) run.invalid(`${path}.values`, codes.values, 'must be ordered');
-  if (codes.operator === 'In' && codes.values.includes(0)) {
-    run.invalid(`${path}.values[${codes.values.indexOf(0)}]`, 0, 'must not be 0 for the In operator');
-  }
-}
-
 function checkAutoscaler(spec: HorizontalPodAutoscalerSpec, run: Run): void {
   const { minReplicas: min, maxReplicas: max } = spec;
   if (min !== undefined && min < 1) run.invalid('minReplicas', min, 'must be greater than or equal to 1');
@@ -281,12 +191,6 @@ const RESOURCE_NAME = { required: 'must specify a resource name' } as const;
 const MAX_WINDOW = 3600;
 const MAX_PERIOD = 1800;
 
-function jobTemplate(template: { spec?: JobSpec }, run: Run): void {
-  if (template.spec?.selector)
-    run.invalid('spec.selector', template.spec.selector, '`selector` will be auto-generated');
-  if (template.spec?.manualSelector) run.unsupported('spec.manualSelector', true, ['nil', 'false']);
-}
-
 export const WORKLOAD_RULES: RuleTable = {
   'core.v1.ReplicationControllerSpec': { fields: { replicas: COUNT, minReadySeconds: COUNT } },
   'apps.v1.DeploymentSpec': {
@@ -329,39 +233,6 @@ export const WORKLOAD_RULES: RuleTable = {
   'apps.v1.ControllerRevision': {
     fields: { data: { required: 'data is mandatory', immutable: true }, revision: COUNT },
   },
-  'batch.v1.JobSpec': {
-    fields: {
-      parallelism: COUNT,
-      completions: COUNT,
-      activeDeadlineSeconds: COUNT,
-      backoffLimit: COUNT,
-      backoffLimitPerIndex: COUNT,
-      maxFailedIndexes: COUNT,
-      ttlSecondsAfterFinished: COUNT,
-    },
-    check: checkJob,
-  },
-  'batch.v1.PodFailurePolicyRule': { fields: { action: { oneOf: ['Count', 'FailIndex', 'FailJob', 'Ignore'] } } },
-  'batch.v1.PodFailurePolicyOnPodConditionsPattern': {
-    fields: {
-      type: { required: false, format: 'qualifiedName' },
-      status: { required: true, oneOf: ['False', 'True', 'Unknown'] },
-    },
-  },
-  'batch.v1.SuccessPolicy': {
-    fields: {
-      rules: { required: 'at least one rules must be specified when the successPolicy is specified', maxItems: 20 },
-    },
-  },
-  'batch.v1.CronJobSpec': {
-    fields: {
-      startingDeadlineSeconds: COUNT,
-      successfulJobsHistoryLimit: COUNT,
-      failedJobsHistoryLimit: COUNT,
-      concurrencyPolicy: { required: true, oneOf: ['Allow', 'Forbid', 'Replace'] },
-    },
-  },
-  'batch.v1.JobTemplateSpec': { check: jobTemplate },
   'autoscaling.v2.HorizontalPodAutoscalerSpec': { check: checkAutoscaler },
   'autoscaling.v1.HorizontalPodAutoscalerSpec': {
     fields: { targetCPUUtilizationPercentage: AT_LEAST_ONE },
