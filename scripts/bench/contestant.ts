@@ -152,12 +152,12 @@ interface Starting {
   readonly start: number;
 }
 
-/** Waits for /readyz; what does not start within half a minute is ended, with its log's end in the error. */
+/** Waits for /readyz; what does not start within two minutes is ended, with its log's end in the error. */
 export async function ready(of: Starting): Promise<Contestant> {
   const admin = clientCertificate(of.pki, 'bench-admin', ['system:masters']);
   const access: Access = { port: of.port, ca: of.pki.ca.certificate, ...admin };
   while ((await call(access, 'GET', '/readyz').catch(() => ({ status: 0 }))).status !== 200) {
-    if (performance.now() - of.start > 30_000) {
+    if (performance.now() - of.start > 120_000) {
       const tail = await of.processes.tail(of.apiServer.name);
       await of.processes.close();
       throw new Error(`${of.name} does not become ready; its log ends with:\n${tail}`);

@@ -87,6 +87,8 @@ export interface CustomFacts {
   /** The version in which objects are stored: every version shares the same objects. */
   readonly storageVersion: string;
   readonly columns: readonly CustomResourceColumnDefinition[];
+  /** Every version that the definition has, by name, served or not: objects may be stored in it, and fields managed. */
+  readonly versions: ReadonlyMap<string, Resource>;
   /** JSON paths of fields that selectors may ask for: ".spec.color". */
   readonly selectableFields: readonly string[];
   readonly scale?: CustomResourceSubresourceScale;

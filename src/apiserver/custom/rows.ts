@@ -1,4 +1,4 @@
-// A CustomResourceDefinition as rows of the tables: one resource and one type for each served version.
+// A CustomResourceDefinition as rows of the tables: one resource and one type for each version.
 import type { CustomResourceDefinition, CustomResourceDefinitionVersion } from '../../api/generated/types.ts';
 import { compileSchema, type SchemaProps } from '../../api/structural/schema.ts';
 import type { Field, Resource, Subresource, TypeRow } from '../../api/tables.ts';
@@ -7,20 +7,23 @@ export interface CustomRow {
   readonly resource: Resource;
   readonly type: TypeRow;
   readonly listType: TypeRow;
-  /** One that is not served is there for the objects that are stored in its version. */
+  /** One that is not served is there for the objects that are stored in its version, and for those who manage fields in it. */
   readonly isServed: boolean;
 }
 
 const VERBS = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'];
 const SUBRESOURCE_VERBS = ['get', 'patch', 'update'];
 
-/** What a definition serves, and the version that it stores: nothing before its names are accepted. */
+/** The versions of a definition: none before its names are accepted. */
 export function rowsOf(definition: CustomResourceDefinition): CustomRow[] {
   const names = definition.status?.acceptedNames;
   if (!names?.kind) return [];
-  return definition.spec.versions
-    .filter((version) => version.served || version.storage)
-    .map((version) => rowOf(definition, names, version));
+  const versions = new Map<string, Resource>();
+  return definition.spec.versions.map((version) => {
+    const row = rowOf(definition, names, version, versions);
+    versions.set(version.name, row.resource);
+    return row;
+  });
 }
 
 /** The same row, of a definition that is (or is not) being deleted. */
@@ -35,8 +38,9 @@ function rowOf(
   definition: CustomResourceDefinition,
   names: Names,
   version: CustomResourceDefinitionVersion,
+  versions: ReadonlyMap<string, Resource>,
 ): CustomRow {
-  const { group, scope, versions, conversion } = definition.spec;
+  const { group, scope, conversion } = definition.spec;
   const schema = compileSchema((version.schema?.openAPIV3Schema ?? { type: 'object' }) as unknown as SchemaProps);
   const listKind = names.listKind ?? `${names.kind}List`;
   const type = typeName(group, version.name, names.kind);
@@ -61,7 +65,8 @@ function rowOf(
     custom: {
       definition: definition.metadata.name,
       schema,
-      storageVersion: versions.find((one) => one.storage)?.name ?? version.name,
+      versions,
+      storageVersion: definition.spec.versions.find((one) => one.storage)?.name ?? version.name,
       columns: version.additionalPrinterColumns ?? [],
       selectableFields: (version.selectableFields ?? []).map((field) => field.jsonPath),
       ...(scale && { scale }),

@@ -8,6 +8,7 @@ import type { FieldScope } from '../../machinery/apply/ownership.ts';
 import { badRequest, conflict, forbidden, notFound, OBJECT_MODIFIED } from '../../machinery/status.ts';
 import type { RequestContext, Target, WriteOptions, WriteResult } from '../contract.ts';
 import { strategyOf } from '../strategies/strategies.ts';
+import { type ConvertNow, withConversions } from './awaited-conversions.ts';
 import { type Changed, change } from './change.ts';
 import { type Core, inVersion, inVersionOf } from './context.ts';
 import { createManaged } from './create.ts';
@@ -31,22 +32,25 @@ export async function applyPatch(
   const { resource, name = '', subresource } = target;
   const row = storageRow(core.tables, resource);
   const manager = managerOf(ctx, options);
-  const applied = (live: KubeObject | undefined): Draft<KubeObject> => {
-    const scope = fieldScope(core, resource, subresource);
-    const kind = { kind: resource.kind, type: resource.type, normalize: strategyOf(row).normalize };
-    return appliedObject(core, scope, { live, request, manager, ...kind });
+  const kind = { kind: resource.kind, type: resource.type, normalize: strategyOf(row).normalize };
+  const applied = (live: KubeObject | undefined): Promise<Draft<KubeObject>> => {
+    const decide = (byWebhook: ConvertNow): Draft<KubeObject> => {
+      const scope = fieldScope(core, resource, subresource, byWebhook);
+      return appliedObject(core, scope, { live, request, manager, ...kind });
+    };
+    return withConversions(core, resource, decide, ctx.signal);
   };
   let created = false;
-  const absent = (): Promise<Changed> => {
+  const absent = async (): Promise<Changed> => {
     created = true;
-    return createByApply(core, ctx, target, applied(undefined), options);
+    return createByApply(core, ctx, target, await applied(undefined), options);
   };
   const changed = await change(
     core,
     ctx,
     { row, namespace: target.namespace, name },
     async (current) => {
-      const object = applied(inVersion(core, current, resource).object);
+      const object = await applied(inVersion(core, current, resource).object);
       const { resourceVersion } = object.metadata;
       if (resourceVersion && resourceVersion !== current.object.metadata.resourceVersion) {
         throw conflict(resource, name, OBJECT_MODIFIED);

@@ -33,7 +33,8 @@ export async function create(
   if (!isPersisted(target.resource)) return createUnpersisted(core, ctx, target, body, options);
   settleNamespace(body as Draft<KubeObject>, target);
   strategyOf(target.resource).normalize?.(body as Draft<KubeObject>);
-  setManaged(body as Draft<KubeObject>, managedFieldsOf(core, ctx, target, { live: undefined, object: body, options }));
+  const managed = await managedFieldsOf(core, ctx, target, { live: undefined, object: body, options });
+  setManaged(body as Draft<KubeObject>, managed);
   return createManaged(core, ctx, target, body, options);
 }
 

@@ -9,6 +9,7 @@ import { type FieldSet, setOfPaths } from '../../machinery/field-sets/field-set.
 import { fieldSchemaOf } from '../../machinery/field-sets/table-schema.ts';
 import type { RequestContext, Target, WriteOptions } from '../contract.ts';
 import { strategyOf } from '../strategies/strategies.ts';
+import { ConversionFailed, type ConvertNow, withConversions } from './awaited-conversions.ts';
 import { type Core, nowText } from './context.ts';
 import { convert } from './versions.ts';
 
@@ -54,7 +55,13 @@ function ignoredFields(resource: Resource, endpoint: string): FieldSet {
   return setOfPaths(paths.map((path) => path.split('.').map((name) => `f:${name}`)));
 }
 
-export function fieldScope(core: Core, resource: Resource, subresource: string | undefined): FieldScope {
+/** `byWebhook` writes objects as versions that only a webhook knows. */
+export function fieldScope(
+  core: Core,
+  resource: Resource,
+  subresource: string | undefined,
+  byWebhook: ConvertNow,
+): FieldScope {
   const { apiVersion, schema, ignored } = versionOf(core, resource, subresource);
   return {
     apiVersion,
@@ -62,26 +69,34 @@ export function fieldScope(core: Core, resource: Resource, subresource: string |
     ignored,
     subresource,
     now: nowText(core),
-    other: (wanted) => otherVersion(core, resource, wanted, subresource),
+    other: (wanted) => otherVersion(core, resource, wanted, { subresource, byWebhook }),
   };
 }
 
-/**
- * A version of a custom resource that only a webhook can write is seen as if its fields had the same names: nothing here
- * waits for anybody.
- */
+/** The row of another version of a resource; undefined: there is no such version (any more). */
+export function versionRow(core: Core, resource: Resource, apiVersion: string): Resource | undefined {
+  const slash = apiVersion.indexOf('/');
+  const [group, version] = slash < 0 ? ['', apiVersion] : [apiVersion.slice(0, slash), apiVersion.slice(slash + 1)];
+  // Of a custom resource those that are not served count too.
+  if (resource.custom) return group === resource.group ? resource.custom.versions.get(version) : undefined;
+  const row = core.tables.resource(group, version, resource.resource);
+  return row?.etcdPrefix === resource.etcdPrefix ? row : undefined;
+}
+
 function otherVersion(
   core: Core,
   resource: Resource,
   apiVersion: string,
-  subresource: string | undefined,
+  { subresource, byWebhook }: { readonly subresource: string | undefined; readonly byWebhook: ConvertNow },
 ): OtherVersion | undefined {
-  const slash = apiVersion.indexOf('/');
-  const [group, version] = slash < 0 ? ['', apiVersion] : [apiVersion.slice(0, slash), apiVersion.slice(slash + 1)];
-  const row = core.tables.resource(group, version, resource.resource);
-  if (!row || row.etcdPrefix !== resource.etcdPrefix) return undefined;
+  const row = versionRow(core, resource, apiVersion);
+  if (!row) return undefined;
+  const version = versionOf(core, row, subresource);
+  if (resource.custom?.convertsByWebhook) {
+    return { ...version, from: (object) => byWebhook(object, row), back: (object) => byWebhook(object, resource) };
+  }
   return {
-    ...versionOf(core, row, subresource),
+    ...version,
     from: (object) => convert(cloneJson(object) as KubeObject, resource, row),
     back: (object) => convert(cloneJson(object) as KubeObject, row, resource),
   };
@@ -100,15 +115,31 @@ interface FieldsWrite {
   readonly options: WriteOptions;
 }
 
-/** The managers after an update or patch. `live` and `object` are in the version asked for. */
-export function managedFieldsOf(
+/**
+ * The managers after an update or patch. `live` and `object` are in the version asked for. Where a webhook does not say what
+ * they are in the versions of other managers, nobody manages anything from then on, as with upstream.
+ */
+export async function managedFieldsOf(
   core: Core,
   ctx: RequestContext,
   { resource, subresource }: Target,
   { live, object, options }: FieldsWrite,
-): ManagedFields | undefined {
+): Promise<ManagedFields | undefined> {
   const manager = managerOf(ctx, options);
-  return managedAfterUpdate(fieldScope(core, resource, subresource), { live, object, manager });
+  const decide = (byWebhook: ConvertNow): ManagedFields | undefined =>
+    managedAfterUpdate(fieldScope(core, resource, subresource, byWebhook), { live, object, manager });
+  try {
+    return await withConversions(core, resource, decide, ctx.signal);
+  } catch (error) {
+    ctx.signal.throwIfAborted();
+    if (!(error instanceof ConversionFailed)) throw error;
+    core.env.log.warn('nobody manages fields of an object any more', {
+      resource: resource.resource,
+      name: object.metadata.name,
+      reason: error.message,
+    });
+    return undefined;
+  }
 }
 
 /** The entries stay shared: they are never changed. */

@@ -84,7 +84,7 @@ async function patchObject(
       // A patch that says nothing of the revision is made on the one it was applied to.
       (object as Draft<KubeObject>).metadata.resourceVersion = current.object.metadata.resourceVersion!;
       strategyOf(row).normalize?.(object as Draft<KubeObject>);
-      const managed = managedFieldsOf(core, ctx, target, { live: live.object, object, options });
+      const managed = await managedFieldsOf(core, ctx, target, { live: live.object, object, options });
       const stored = convert(object, resource, row) as Draft<KubeObject>;
       setManaged(stored, managed);
       return decideUpdate(core, ctx, { target, row, options }, stored, current);

@@ -15,7 +15,7 @@ import type { CachedObject, RequestContext, Target, WriteOptions, WriteResult } 
 import { AnswerObject } from './answer-object.ts';
 import { change } from './change.ts';
 import { type Core, nowText } from './context.ts';
-import { managerOf, setManaged } from './field-scope.ts';
+import { managerOf, setManaged, versionRow } from './field-scope.ts';
 import { applyScale, scaleOf } from './scale.ts';
 import { decideUpdate } from './update.ts';
 import { storageRow } from './versions.ts';
@@ -85,9 +85,7 @@ const NONE: readonly string[] = [];
 /** Built-in kinds have their replicas at the same place in every version; a custom one where its versions say, if at all. */
 function replicasPath(core: Core, row: Resource): ReplicasPath {
   return (apiVersion) => {
-    const slash = apiVersion.indexOf('/');
-    const [group, version] = slash < 0 ? ['', apiVersion] : [apiVersion.slice(0, slash), apiVersion.slice(slash + 1)];
-    const found = core.tables.resource(group, version, row.resource);
+    const found = versionRow(core, row, apiVersion);
     if (!found?.custom) return found && REPLICAS;
     const path = found.custom.scale?.specReplicasPath;
     return path === undefined ? NONE : plainMembers(path)?.map((name) => `f:${name}`);

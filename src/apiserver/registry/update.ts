@@ -56,10 +56,10 @@ export async function update(
     core,
     ctx,
     { row, namespace: target.namespace, name },
-    (current) => {
+    async (current) => {
       const object = cloneJson(pristine) as Draft<KubeObject>;
       const live = inVersion(core, current, resource).object;
-      const managed = managedFieldsOf(core, ctx, target, { live, object: sent, options });
+      const managed = await managedFieldsOf(core, ctx, target, { live, object: sent, options });
       setManaged(object, managed);
       return decideUpdate(core, ctx, { target, row, options }, object, current);
     },
