@@ -95,6 +95,7 @@ const REASONS: { readonly [name: string]: string } = {
   'pod: host alias': '1.36 names the element',
   'pod: pod affinity selector': '1.36 names the field',
   'Service: source ranges': '1.36 names the element',
+  'Job: template change': '1.36 wants the labels with a prefix too',
   'PriorityClass: value change': '1.36 names the field as it is written',
 };
 

@@ -76,15 +76,19 @@ describe('managers of fields in several versions', () => {
     return ask('PATCH', `${path}/${name}?fieldManager=${manager}${more}`, config, type);
   }
 
-  /** "manager version fields of the spec", in the order of the entries. */
+  /** "manager version fields of the spec", by manager. */
   async function managers(name: string): Promise<string[]> {
     const { json } = await ask('GET', `${first}/${name}`);
-    return (json.metadata.managedFields ?? []).map(
-      (entry: { manager: string; apiVersion: string; fieldsV1: { 'f:spec'?: object } }) =>
-        `${entry.manager} ${entry.apiVersion.slice('example.com/'.length)} ${Object.keys(entry.fieldsV1['f:spec'] ?? {})
-          .filter((key) => key !== '.')
-          .map((key) => key.slice(2))}`,
-    );
+    return (json.metadata.managedFields ?? [])
+      .map(
+        (entry: { manager: string; apiVersion: string; fieldsV1: { 'f:spec'?: object } }) =>
+          `${entry.manager} ${entry.apiVersion.slice('example.com/'.length)} ${Object.keys(
+            entry.fieldsV1['f:spec'] ?? {},
+          )
+            .filter((key) => key !== '.')
+            .map((key) => key.slice(2))}`,
+      )
+      .sort();
   }
 
   test('a field that another version calls otherwise is in conflict, and changes hands', async () => {
