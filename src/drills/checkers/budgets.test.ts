@@ -49,6 +49,14 @@ test('so does one that goes while another is known to be lost, but not at the mo
   assert.deepEqual(crossing.budgets.overdrawn, []);
 });
 
+test('of pods that went unseen nothing is said, and those that are left are what counts', () => {
+  const { budgets } = three();
+  budgets.begin([pod('b'), pod('c')]);
+  assert.deepEqual([budgets.evicted, budgets.overdrawn], [0, []]);
+  budgets.saw(false, pod('b', EVICTED));
+  assert.deepEqual(budgets.overdrawn, ['b was evicted, and 1 of 2 were ready']);
+});
+
 test('what a lost node takes along asks no budget, and other apps have their own', () => {
   const { budgets } = three();
   for (const name of ['a', 'b', 'c']) budgets.saw(false, pod(name, { isLeaving: true }));

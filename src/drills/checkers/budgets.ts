@@ -21,6 +21,13 @@ export class Budgets {
     this.#clock = clock;
   }
 
+  /** What there is, where nothing is known of what came before. */
+  begin(pods: readonly PodView[]): void {
+    this.#pods.clear();
+    this.#losses = [];
+    for (const pod of pods) this.#pods.set(pod.uid, pod);
+  }
+
   saw(isGone: boolean, pod: PodView): void {
     const least = MIN_AVAILABLE[pod.app as App];
     if (least === undefined) return;

@@ -21,12 +21,14 @@ export interface WatchProbeOptions {
 
 interface WatchLine {
   readonly type: SeenEvent['type'] | 'BOOKMARK' | 'ERROR';
-  readonly object: {
+  /** Absent: a refusal, whose code is beside it. */
+  readonly object?: {
     readonly code?: number;
     readonly message?: string;
     readonly metadata?: { readonly name: string; readonly resourceVersion: string };
     readonly data?: { readonly value: string };
   };
+  readonly code?: number;
 }
 
 const RESUME_AFTER_MS = 20;
@@ -79,9 +81,9 @@ export class WatchProbe {
   }
 
   /** False: this watch is over. */
-  #take({ type, object }: WatchLine): boolean {
-    if (type === 'ERROR' || object.metadata === undefined) {
-      if (object.code === 410) this.tooOld++;
+  #take({ type, object, code }: WatchLine): boolean {
+    if (type === 'ERROR' || object?.metadata === undefined) {
+      if ((object?.code ?? code) === 410) this.tooOld++;
       return false;
     }
     const { name, resourceVersion } = object.metadata;

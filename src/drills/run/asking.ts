@@ -13,11 +13,11 @@ const WITHIN_MS = 120_000;
 const APART_MS = 250;
 
 /** Asks again until there is an answer: what is asked here may be done twice. After two minutes the last failure counts. */
-export async function ask({ connection, clock }: Asking, question: Question, signal: AbortSignal): Promise<Answer> {
+export async function ask({ connection, clock }: Asking, asked: Question, signal: AbortSignal): Promise<Answer> {
   const overMs = clock.monotonic() + WITHIN_MS;
   for (;;) {
     try {
-      const answer = await connection.ask(question, signal);
+      const answer = await connection.ask(asked, signal);
       if (answer.code < 500 && answer.code !== 429) return answer;
       if (clock.monotonic() > overMs) return answer;
     } catch (error) {
@@ -28,15 +28,14 @@ export async function ask({ connection, clock }: Asking, question: Question, sig
   }
 }
 
-const PODS: Question = {
-  method: 'GET',
-  path: `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=${encodeURIComponent(SELECTOR)}`,
-  timeoutMs: ASK_TIMEOUT_MS,
-};
+/** The pods of the drill's workload. */
+export const PODS = `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=${encodeURIComponent(SELECTOR)}`;
 
-/** The pods of the drill's workload, as soon as somebody answers. */
+export const question = (path: string): Question => ({ method: 'GET', path, timeoutMs: ASK_TIMEOUT_MS });
+
+/** As soon as somebody answers. */
 export async function listPods(asking: Asking, signal: AbortSignal): Promise<readonly PodView[]> {
-  return podsIn(await ask(asking, PODS, signal));
+  return podsIn(await ask(asking, question(PODS), signal));
 }
 
 /** Asks once. */
@@ -44,7 +43,7 @@ export async function lookAtPods(
   { connection }: Pick<Asking, 'connection'>,
   signal: AbortSignal,
 ): Promise<readonly PodView[]> {
-  return podsIn(await connection.ask(PODS, signal));
+  return podsIn(await connection.ask(question(PODS), signal));
 }
 
 function podsIn({ code, text }: Answer): readonly PodView[] {

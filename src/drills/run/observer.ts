@@ -5,20 +5,15 @@ import type { HaStatus } from '../../cluster/ha/status.ts';
 import { sleep } from '../../lib/clock.ts';
 import { Budgets } from '../checkers/budgets.ts';
 import type { Connection } from '../probes/connection.ts';
+import { watchPods } from './pod-watch.ts';
 import type { TimelineEvent } from './result.ts';
 import { type Stage, situationOf } from './stage.ts';
-import { NAMESPACE, type PodView, podView, SELECTOR } from './workload.ts';
+import type { PodView } from './workload.ts';
 
 const LOOK_MS = 400;
-const RESUME_AFTER_MS = 50;
 const MAX_EVENTS = 2_000;
 /** Pods of these are one at a time by name. */
 const ORDERED = 'ordered';
-
-interface PodLine {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-  readonly object: Parameters<typeof podView>[0];
-}
 
 export class Observer {
   readonly events: TimelineEvent[] = [];
@@ -95,32 +90,40 @@ export class Observer {
     for (const problem of now.problems) if (!last.problems.includes(problem)) this.note('problem', problem);
   }
 
-  async #watchPods(connection: Connection, signal: AbortSignal): Promise<void> {
-    const base = `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=${encodeURIComponent(SELECTOR)}&watch=1`;
-    while (!signal.aborted) {
-      try {
-        for await (const line of connection.lines(base, signal)) {
-          const { type, object } = JSON.parse(line) as PodLine;
-          if (type === 'ERROR') break;
-          if (type !== 'BOOKMARK') this.#sawPod(type, podView(object));
-        }
-      } catch {
-        // It begins anew with the state of then.
-      }
-      connection.renew();
-      await sleep(this.#stage.env.clock, RESUME_AFTER_MS, signal).catch(() => undefined);
-    }
+  #watchPods(connection: Connection, signal: AbortSignal): Promise<void> {
+    const watching = {
+      connection,
+      clock: this.#stage.env.clock,
+      onList: (pods: readonly PodView[]) => this.#listed(pods),
+      onChange: (isGone: boolean, pod: PodView) => this.#sawPod(isGone, pod),
+    };
+    return watchPods(watching, signal);
   }
 
-  #sawPod(type: PodLine['type'], pod: PodView): void {
-    const before = this.#pods.get(pod.uid);
-    if (pod.app === ORDERED) this.#names.set(pod.uid, pod.name);
-    this.budgets.saw(type === 'DELETED', pod);
-    if (type === 'DELETED') {
-      this.#pods.delete(pod.uid);
+  /** What went since the last list went unseen: nothing is judged by it. */
+  #listed(pods: readonly PodView[]): void {
+    this.budgets.begin(pods);
+    for (const [uid, pod] of this.#pods) {
+      if (pods.some((one) => one.uid === uid)) continue;
+      this.#pods.delete(uid);
       this.note('pod', `${pod.name} is gone from ${pod.node || 'no node'}`);
+    }
+    for (const pod of pods) this.#noted(pod);
+  }
+
+  #sawPod(isGone: boolean, pod: PodView): void {
+    this.budgets.saw(isGone, pod);
+    if (!isGone) {
+      this.#noted(pod);
       return;
     }
+    this.#pods.delete(pod.uid);
+    this.note('pod', `${pod.name} is gone from ${pod.node || 'no node'}`);
+  }
+
+  #noted(pod: PodView): void {
+    const before = this.#pods.get(pod.uid);
+    if (pod.app === ORDERED) this.#names.set(pod.uid, pod.name);
     this.#pods.set(pod.uid, pod);
     if (!before) {
       if (!pod.isReady) this.note('pod', `${pod.name} is new`);
@@ -128,7 +131,8 @@ export class Observer {
     }
     if (before.isReady !== pod.isReady)
       this.note('pod', `${pod.name} on ${pod.node} is ${pod.isReady ? '' : 'not '}ready`);
-    else if (!before.isLeaving && pod.isLeaving) this.note('pod', `${pod.name} on ${pod.node} is to go`);
+    else if (!before.isLeaving && pod.isLeaving)
+      this.note('pod', `${pod.name} on ${pod.node} is ${pod.isEvicted ? 'evicted' : 'to go'}`);
   }
 
   /** Two pods of one StatefulSet never run with one name: asked of the kernel, not of the API. */
