@@ -1,5 +1,4 @@
 // The cluster that drills are run on: what they ask of it, and how it becomes whole again.
-import { accessFrom, readKubeconfig } from '../../client/kubeconfig.ts';
 import { EtcdAdmin } from '../../cluster/ha/etcd-admin.ts';
 import { Hosts } from '../../cluster/ha/hosts.ts';
 import { type HaStatus, haStatus } from '../../cluster/ha/status.ts';
@@ -8,7 +7,8 @@ import type { Layout } from '../../cluster/layout.ts';
 import { readSettings } from '../../cluster/settings.ts';
 import { sleep } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
-import { Connection } from '../probes/connection.ts';
+import { administrator } from '../probes/administrator.ts';
+import type { Connection } from '../probes/connection.ts';
 import { nodesOf, type PodsProbe, removePod } from '../probes/pods.ts';
 
 export const NAMESPACE = 'drill';
@@ -27,7 +27,6 @@ export interface StageOptions {
 
 const WHOLE_WITHIN_MS = 120_000;
 const LOOK_MS = 200;
-const CONNECT_TIMEOUT_MS = 500;
 const PREPARE_TIMEOUT_MS = 10_000;
 
 export class Stage {
@@ -48,15 +47,8 @@ export class Stage {
   }
 
   /** A connection of its own to the API's address, with the administrator's rights. */
-  async connect(pingMs?: number): Promise<Connection> {
-    const access = await accessFrom(await readKubeconfig(this.layout.adminKubeconfig));
-    const { clock } = this.env;
-    return new Connection({
-      access,
-      clock,
-      connectTimeoutMs: CONNECT_TIMEOUT_MS,
-      ...(pingMs !== undefined && { pingMs }),
-    });
+  connect(pingMs?: number): Promise<Connection> {
+    return administrator({ layout: this.layout, clock: this.env.clock }, { pingMs });
   }
 
   async pods(): Promise<PodsProbe> {

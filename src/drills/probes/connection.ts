@@ -124,21 +124,9 @@ export class Connection {
     });
   }
 
-  /** Asks until something other than a failure of the server is answered: for what a drill needs, not for what it measures. */
-  async insist(question: Question, signal: AbortSignal): Promise<Answer> {
-    const { clock } = this.#options;
-    const overMs = clock.monotonic() + INSIST_MS;
-    for (;;) {
-      const asked = this.connects;
-      const answer = await this.ask(question, signal).catch((error: Error) => error);
-      if (!(answer instanceof Error) && answer.code < 500 && answer.code !== 429) return answer;
-      if (clock.monotonic() > overMs || signal.aborted) {
-        if (answer instanceof Error) throw answer;
-        throw new Error(`${question.method} ${question.path}: ${answer.code} ${answer.text}`);
-      }
-      this.renew(asked);
-      await sleep(clock, INSIST_APART_MS, signal);
-    }
+  /** For what a drill needs, not for what it measures. */
+  insist(asked: Question, signal: AbortSignal): Promise<Answer> {
+    return insist(this, asked, { clock: this.#options.clock, withinMs: INSIST_MS, apartMs: INSIST_APART_MS }, signal);
   }
 
   /** The lines of an answer as they come, until the server ends it, the connection fails or the signal aborts. */
@@ -248,6 +236,28 @@ export class Connection {
       session.heardMs = clock.monotonic();
       look();
     });
+  }
+}
+
+/** Asks until something other than a failure of the server is answered, each time on a new connection: maybe to another server. */
+export async function insist(
+  connection: Pick<Connection, 'ask' | 'connects' | 'renew'>,
+  asked: Question,
+  { clock, withinMs, apartMs }: { readonly clock: Clock; readonly withinMs: number; readonly apartMs: number },
+  signal: AbortSignal,
+): Promise<Answer> {
+  const overMs = clock.monotonic() + withinMs;
+  for (;;) {
+    const connects = connection.connects;
+    const answer = await connection.ask(asked, signal).catch((error: Error) => error);
+    if (!(answer instanceof Error) && answer.code < 500 && answer.code !== 429) return answer;
+    signal.throwIfAborted();
+    if (clock.monotonic() > overMs) {
+      if (answer instanceof Error) throw answer;
+      throw new Error(`${asked.method} ${asked.path}: ${answer.code} ${answer.text}`);
+    }
+    connection.renew(connects);
+    await sleep(clock, apartMs, signal);
   }
 }
 

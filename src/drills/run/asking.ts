@@ -1,10 +1,10 @@
 // What a drill needs to know or to have done, asked until it is answered: for what a drill measures there are the probes.
-import { type Clock, sleep } from '../../lib/clock.ts';
-import type { Answer, Connection, Question } from '../probes/connection.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { type Answer, type Connection, insist, type Question } from '../probes/connection.ts';
 import { NAMESPACE, type PodView, podView, SELECTOR } from './workload.ts';
 
 export interface Asking {
-  readonly connection: Pick<Connection, 'ask'>;
+  readonly connection: Pick<Connection, 'ask' | 'connects' | 'renew'>;
   readonly clock: Clock;
 }
 
@@ -12,20 +12,9 @@ const ASK_TIMEOUT_MS = 10_000;
 const WITHIN_MS = 120_000;
 const APART_MS = 250;
 
-/** Asks again until there is an answer: what is asked here may be done twice. After two minutes the last failure counts. */
-export async function ask({ connection, clock }: Asking, asked: Question, signal: AbortSignal): Promise<Answer> {
-  const overMs = clock.monotonic() + WITHIN_MS;
-  for (;;) {
-    try {
-      const answer = await connection.ask(asked, signal);
-      if (answer.code < 500 && answer.code !== 429) return answer;
-      if (clock.monotonic() > overMs) return answer;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (clock.monotonic() > overMs) throw error;
-    }
-    await sleep(clock, APART_MS, signal);
-  }
+/** Asks again until there is an answer: what is asked here may be done twice. Throws the last failure after two minutes. */
+export function ask({ connection, clock }: Asking, asked: Question, signal: AbortSignal): Promise<Answer> {
+  return insist(connection, asked, { clock, withinMs: WITHIN_MS, apartMs: APART_MS }, signal);
 }
 
 /** The pods of the drill's workload. */

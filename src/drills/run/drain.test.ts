@@ -37,6 +37,10 @@ class Api {
   cordoned: boolean | undefined;
 
   readonly connection = {
+    connects: 1,
+    renew: (): void => {
+      this.connection.connects++;
+    },
     ask: async (question: Question): Promise<Answer> => {
       this.#pass();
       const failure = this.failing(question);
@@ -147,6 +151,16 @@ test('an eviction that changed meanwhile is asked again, and a pod that is gone 
     return refusal(404, 'not found');
   };
   assert.equal((await timed(drain(gone, 'worker-1', NEVER), gone.clock)).error, undefined);
+});
+
+test('a server that keeps failing is left for another', async () => {
+  const api = new Api();
+  api.failing = () => (api.connection.connects < 3 ? { code: 503, text: 'not ready' } : undefined);
+  assert.equal((await timed(drain(api, 'worker-1', NEVER), api.clock)).error, undefined);
+  const late = new Api();
+  late.failing = (question) =>
+    isEviction(question) && late.connection.connects === 1 ? refusal(500, 'etcdserver: no leader') : undefined;
+  assert.equal((await timed(drain(late, 'worker-1', NEVER), late.clock)).error, undefined);
 });
 
 test('time in which the budget refuses does not count', async () => {

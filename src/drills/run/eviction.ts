@@ -25,6 +25,7 @@ export async function evict(
 ): Promise<Outcome> {
   const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { namespace: NAMESPACE, name } };
   const path = `/api/v1/namespaces/${NAMESPACE}/pods/${name}/eviction`;
+  const { connects } = connection;
   const answer = await connection
     .ask({ method: 'POST', path, body, timeoutMs: ASK_TIMEOUT_MS }, signal)
     .catch((error: unknown) => {
@@ -38,7 +39,11 @@ export async function evict(
   const { message, byBudget } = read(text);
   if (code === 429 && byBudget !== undefined) return { is: 'refused', why: byBudget };
   // 409: the pod or its budget changed while it was looked at.
-  if (code === 429 || code === 409 || code >= 500) return { is: 'unanswered', why: `${code} ${message}` };
+  if (code === 429 || code === 409 || code >= 500) {
+    // Another server may do better.
+    connection.renew(connects);
+    return { is: 'unanswered', why: `${code} ${message}` };
+  }
   throw new Error(`pod ${name} cannot be evicted: ${code} ${message}`);
 }
 

@@ -31,6 +31,7 @@ async function watched(lists: readonly (string | Error)[], watches: readonly (re
         yield line;
       }
     },
+    connects: 1,
     renew: () => undefined,
   };
   const watching = watchPods(

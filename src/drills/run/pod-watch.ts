@@ -22,7 +22,7 @@ interface Refusal {
 const isRefusal = (line: PodLine | Refusal): line is Refusal => line.type === undefined || line.type === 'ERROR';
 
 export interface PodWatching extends Asking {
-  readonly connection: Pick<Connection, 'ask' | 'lines' | 'renew'>;
+  readonly connection: Asking['connection'] & Pick<Connection, 'lines'>;
   /** All that there are: at first, and where changes were forgotten before they could be read. */
   readonly onList: (pods: readonly PodView[]) => void;
   readonly onChange: (isGone: boolean, pod: PodView) => void;

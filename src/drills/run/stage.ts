@@ -2,9 +2,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { accessFrom, readKubeconfig } from '../../client/kubeconfig.ts';
 import { type HaStatus, haStatus } from '../../cluster/ha/status.ts';
-import { SERVER_PORT, type Topology } from '../../cluster/ha/topology.ts';
+import type { Topology } from '../../cluster/ha/topology.ts';
 import { loadImage } from '../../cluster/images.ts';
 import type { Layout } from '../../cluster/layout.ts';
 import { readSettings, type Settings } from '../../cluster/settings.ts';
@@ -12,7 +11,8 @@ import { WEB_IMAGE, webImageArchive } from '../../cluster/web-image.ts';
 import { sleep } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import type { Situation } from '../faults/operations.ts';
-import { type Answer, Connection, type Question } from '../probes/connection.ts';
+import { administrator } from '../probes/administrator.ts';
+import type { Answer, Connection, Question } from '../probes/connection.ts';
 import { ask, listPods, lookAtPods } from './asking.ts';
 import { NAMESPACE, type PodView, REPLICAS, WORKLOAD } from './workload.ts';
 
@@ -21,7 +21,6 @@ export interface Place {
   readonly env: Environment;
 }
 
-const CONNECT_TIMEOUT_MS = 500;
 const ASK_TIMEOUT_MS = 10_000;
 const WHOLE_WITHIN_MS = 120_000;
 const LOOK_MS = 250;
@@ -52,16 +51,8 @@ export class Stage {
   }
 
   /** A connection of its own with the administrator's rights: to the API's address, or to one server. */
-  async connect(server?: string, pingMs?: number): Promise<Connection> {
-    const access = await accessFrom(await readKubeconfig(this.layout.adminKubeconfig));
-    const { clock } = this.env;
-    const servers = server === undefined ? access.servers : [`https://${server}:${SERVER_PORT}`];
-    return new Connection({
-      access: { ...access, servers },
-      clock,
-      connectTimeoutMs: CONNECT_TIMEOUT_MS,
-      ...(pingMs !== undefined && { pingMs }),
-    });
+  connect(server?: string, pingMs?: number): Promise<Connection> {
+    return administrator({ layout: this.layout, clock: this.env.clock }, { server, pingMs });
   }
 
   status(signal: AbortSignal): Promise<HaStatus> {
