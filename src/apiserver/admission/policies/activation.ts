@@ -3,6 +3,7 @@ import type { Namespace } from '../../../api/generated/types.ts';
 import type { KubeObject } from '../../../api/object.ts';
 import type { Resource } from '../../../api/tables.ts';
 import { uuid } from '../../../lib/random.ts';
+import { nextTurn } from '../../../lib/turns.ts';
 import { notFound } from '../../../machinery/status.ts';
 import { celTime } from '../../custom/rules/types.ts';
 import type { AdmissionRequest, AdmissionWorld } from '../plugin.ts';
@@ -59,6 +60,11 @@ export class Evaluation {
     const all = { ...bindings, params: variableValue(param), variables: {} };
     all.variables = variablesOf(policy.variables, () => all, budget);
     this.#bindings = all;
+  }
+
+  /** To be awaited between expressions: lets others go on where these take long. */
+  async turn(): Promise<void> {
+    if (this.#budget.isLongTurn) await nextTurn();
   }
 
   run(expression: Expression): unknown {

@@ -49,3 +49,11 @@ test('rounds of loops are counted, those within others too', () => {
   );
   assert.equal(counted('l.all(x)'), 'l.all(x)');
 });
+
+test('rounds of loops with two variables, and of existsOne, are counted', () => {
+  assert.equal(counted('l.all(i, v, v > i)'), 'l.all(i, v, countSteps(3) && ( v > i))');
+  assert.equal(counted('l.exists(i, v, v)'), 'l.exists(i, v, !countSteps(1) || ( v))');
+  assert.equal(counted('l.existsOne(v, v)'), 'l.existsOne(v, countSteps(1) && ( v))');
+  assert.equal(counted('l.transformList(i, v, v)'), 'l.transformList(i, v, countSteps(1),  v)');
+  assert.equal(counted('l.transformMap(k, v, k, v)'), 'l.transformMap(k, v, countSteps(3) && ( k),  v)');
+});

@@ -1,5 +1,6 @@
 // Expressions as the CEL library is to read them: messages (`Object.spec{replicas: 1}`) become calls, `matches` gets the name
 // that runs in linear time, and, to be run, every round of a loop is counted.
+import { hasTwoVariables } from '../../custom/rules/cost.ts';
 import { MATCHES } from '../../custom/rules/library.ts';
 import { type Token, tokensOf } from './tokens.ts';
 
@@ -17,8 +18,12 @@ const LOOPS: { readonly [name: string]: 'all' | 'exists' | 'choose' | 'map' | un
   all: 'all',
   exists: 'exists',
   exists_one: 'choose',
+  existsOne: 'choose',
   filter: 'choose',
   map: 'map',
+  transformList: 'map',
+  transformMap: 'map',
+  transformMapEntry: 'map',
 };
 
 export interface Source {
@@ -148,12 +153,15 @@ class Rewriter {
     const end = this.#closing(i + 1);
     const parts = this.#parts(i + 2, end);
     if (!loop || parts.length < 2 || end === this.#tokens.length) return undefined;
-    return { text: `${name}(${this.#rounds(loop, parts)})`, next: end + 1 };
+    const variables = hasTwoVariables(name, parts.length) ? 2 : 1;
+    return { text: `${name}(${this.#rounds(loop, parts, variables)})`, next: end + 1 };
   }
 
-  #rounds(loop: 'all' | 'exists' | 'choose' | 'map', parts: (readonly [number, number])[]): string {
-    const [variable, ...bodies] = parts.map(([start, end]) => this.#range(start, end));
-    const words = bodies.length === 0 ? 1 : parts.at(-1)![1] - parts[1]![0];
+  #rounds(loop: 'all' | 'exists' | 'choose' | 'map', parts: (readonly [number, number])[], variables: 1 | 2): string {
+    const texts = parts.map(([start, end]) => this.#range(start, end));
+    const variable = texts.slice(0, variables).join(',');
+    const bodies = texts.slice(variables);
+    const words = bodies.length === 0 ? 1 : parts.at(-1)![1] - parts[variables]![0];
     const count = `${COUNT}(${words})`;
     const [first, second] = bodies;
     if (loop === 'exists') return `${variable}, !${count} || (${first})`;

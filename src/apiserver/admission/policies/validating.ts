@@ -49,7 +49,7 @@ async function judge(
       continue;
     }
     const evaluation = new Evaluation(await activations.in(one.as, object, false), one, new Budget());
-    for (const [i, denial] of denials(world, one, evaluation).entries()) {
+    for (const [i, denial] of (await denials(world, one, evaluation)).entries()) {
       if (denial) refusals.push(...act(world, request, object, one, denial, i));
     }
   }
@@ -83,7 +83,11 @@ function act(
 }
 
 /** One entry for each validation, then what audit annotations refuse. */
-function denials(world: AdmissionWorld, one: Invocation, evaluation: Evaluation): readonly (Denial | undefined)[] {
+async function denials(
+  world: AdmissionWorld,
+  one: Invocation,
+  evaluation: Evaluation,
+): Promise<readonly (Denial | undefined)[]> {
   const { policy } = one;
   const failed = (error: unknown): Denial[] => (policy.failsClosed ? [{ message: (error as Error).message }] : []);
   try {
@@ -93,11 +97,14 @@ function denials(world: AdmissionWorld, one: Invocation, evaluation: Evaluation)
   }
   const found: (Denial | undefined)[] = [];
   try {
-    for (const validation of policy.validations) found.push(verdict(validation, evaluation, policy.failsClosed));
+    for (const validation of policy.validations) {
+      await evaluation.turn();
+      found.push(verdict(validation, evaluation, policy.failsClosed));
+    }
   } catch (error) {
     return failed(error);
   }
-  return [...found, ...auditProblems(world, one, evaluation)];
+  return [...found, ...(await auditProblems(world, one, evaluation))];
 }
 
 /** Throws OutOfBudget: then no other validation has a say either. */
@@ -131,9 +138,10 @@ function messageOf({ source, message }: CompiledValidation, evaluation: Evaluati
   return source.message?.trim() || `failed expression: ${source.expression.trim()}`;
 }
 
-function auditProblems(world: AdmissionWorld, { policy }: Invocation, evaluation: Evaluation): Denial[] {
+async function auditProblems(world: AdmissionWorld, { policy }: Invocation, evaluation: Evaluation): Promise<Denial[]> {
   const problems: Denial[] = [];
   for (const { key, value } of policy.auditAnnotations) {
+    await evaluation.turn();
     try {
       const said = evaluation.run(value);
       if (typeof said !== 'string' && said !== null) {

@@ -1,7 +1,6 @@
 // `authorizer` in CEL: asks what a user may do, as upstream's authorizer library for expressions.
 import type { Environment } from '@marcbachmann/cel-js';
 import type { Authorizer, UserInfo } from '../../contract.ts';
-import { kubernetesEnvironment } from '../../custom/rules/library.ts';
 
 export interface AuthorizerParts {
   /** Absent: everything is allowed. */
@@ -86,19 +85,6 @@ export function authorizerOf(parts: AuthorizerParts, user: UserInfo): unknown {
   return new UserAuthorizer(parts, user);
 }
 
-let environment: Environment | undefined;
-
-/** Knows the variables of match conditions. */
-export function authorizerEnvironment(): Environment {
-  if (environment) return environment;
-  const env = kubernetesEnvironment();
-  registerAuthorizer(env);
-  for (const name of ['object', 'oldObject', 'request']) env.registerVariable(name, 'dyn');
-  env.registerVariable('authorizer', 'Authorizer');
-  environment = env;
-  return env;
-}
-
 /** Makes the types of `authorizer` known; the variable itself is for the caller to declare. */
 export function registerAuthorizer(env: Environment): void {
   env.registerType('ResourceCheck', { ctor: ResourceCheck as never, fields: {} });
@@ -120,6 +106,10 @@ export function registerAuthorizer(env: Environment): void {
     add(`ResourceCheck.${member}(string): ResourceCheck`, (check: ResourceCheck, value: string) =>
       check.with({ [member]: value }),
     );
+  }
+  // Selectors narrow what is asked about; no rule of RBAC looks at them.
+  for (const selector of ['fieldSelector', 'labelSelector']) {
+    add(`ResourceCheck.${selector}(string): ResourceCheck`, (check: ResourceCheck) => check);
   }
   add('ResourceCheck.check(string): Decision', ({ of, attributes }: ResourceCheck, verb: string) =>
     decide(of, { verb, ...attributes }),

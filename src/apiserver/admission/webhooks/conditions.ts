@@ -1,9 +1,11 @@
 // matchConditions of webhooks: CEL over the request, the objects and what the user may do.
 import type { MatchCondition } from '../../../api/generated/types.ts';
 import type { UserInfo } from '../../contract.ts';
-import { firstLine, linearExpression } from '../../custom/rules/compile.ts';
 import { celValue } from '../../custom/rules/types.ts';
-import { type AuthorizerParts, authorizerEnvironment, authorizerOf } from './cel-authorizer.ts';
+import { Budget, RUNTIME_COST_BUDGET } from '../policies/budget.ts';
+import { checkingEnvironment } from '../policies/environment.ts';
+import { expressionOf, expressionProblem } from '../policies/expressions.ts';
+import { type AuthorizerParts, authorizerOf } from './cel-authorizer.ts';
 
 /** What an expression is asked about; members are as they stand in the review. */
 export interface ConditionInput {
@@ -25,23 +27,23 @@ export interface Conditions {
   evaluate(input: ConditionInput): Verdict;
 }
 
-type Program = (bindings: { readonly [name: string]: unknown }) => unknown;
+/** Steps that all conditions of one webhook may take for one request: upstream's share of what a policy may. */
+const CONDITIONS_BUDGET = RUNTIME_COST_BUDGET / 4;
 
-/** Programs are made when a webhook is first asked; those that cannot be fail as they would on evaluation. */
+/** Expressions are compiled when a webhook is first asked; those that cannot be fail as they would on evaluation. */
 export function compileConditions(conditions: readonly MatchCondition[]): Conditions {
-  let programs: readonly (Program | Error)[] | undefined;
+  const expressions = conditions.map(({ expression }) => expressionOf(expression));
   return {
     count: conditions.length,
     evaluate(input) {
-      programs ??= conditions.map(({ expression }) => programOf(expression));
       const bindings = bindingsOf(input);
+      const budget = new Budget(CONDITIONS_BUDGET);
       const errors: string[] = [];
-      for (const [i, program] of programs.entries()) {
+      for (const expression of expressions) {
         try {
-          if (program instanceof Error) throw program;
-          if (program(bindings) !== true) return { kind: 'differs' };
+          if (expression.run(bindings, budget) !== true) return { kind: 'differs' };
         } catch (error) {
-          errors.push(`expression '${conditions[i]?.expression}' resulted in error: ${firstLine(error)}`);
+          errors.push((error as Error).message);
         }
       }
       if (errors.length === 0) return { kind: 'matches' };
@@ -50,30 +52,21 @@ export function compileConditions(conditions: readonly MatchCondition[]): Condit
   };
 }
 
-function programOf(expression: string): Program | Error {
-  try {
-    return authorizerEnvironment().parse(linearExpression(expression)) as Program;
-  } catch (error) {
-    return error as Error;
-  }
-}
-
 function bindingsOf({ request, object, oldObject, authorizer, user }: ConditionInput): { [name: string]: unknown } {
   return {
     request: celValue(undefined, request),
     object: celValue(undefined, object),
     oldObject: celValue(undefined, oldObject),
+    // Conditions are judged before the namespace is looked for.
+    namespaceObject: null,
     authorizer: authorizerOf(authorizer, user),
   };
 }
 
+let checking: ReturnType<typeof checkingEnvironment> | undefined;
+
 /** Why an expression cannot be a condition; undefined when it can. */
 export function conditionProblem(expression: string): string | undefined {
-  try {
-    const result = authorizerEnvironment().check(linearExpression(expression));
-    if (!result.valid) return `compilation failed: ${firstLine(result.error)}`;
-    return result.type === 'bool' || result.type === 'dyn' ? undefined : 'must evaluate to bool';
-  } catch (error) {
-    return `compilation failed: ${firstLine(error)}`;
-  }
+  checking ??= checkingEnvironment({ params: false, authorizer: true, messages: false });
+  return expressionProblem(checking, expression, ['bool']);
 }

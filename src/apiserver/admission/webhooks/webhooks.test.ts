@@ -251,14 +251,19 @@ describe('only what matches is asked about', () => {
       matchConditions: expressions.map((expression, i) => ({ name: `c${i}`, expression })),
     });
     assert.equal(await told(when("request.operation == 'CREATE'", "object.data.size.matches('^1')")), true);
-    assert.equal(await told(when("request.userInfo.username != 'admin'", 'object.none.such'), 'b'), false);
+    assert.equal(await told(when("request.userInfo.username != 'admin'", 'object.none.such == 1'), 'b'), false);
     const may = "authorizer.group('').resource('pods').namespace('x').check('create').allowed()";
     assert.equal(await told(when(may, "authorizer.requestResource.check('create').allowed()"), 'c'), true);
-    assert.equal(await told({ ...when('object.none.such'), failurePolicy: 'Ignore' }, 'd'), false);
-    await configure('validating', 'e', hook('e', when('object.none.such')));
+    const selected = may.replace('.check', ".fieldSelector('metadata.name=a').labelSelector('b in (c)').check");
+    assert.equal(await told(when(selected, '!request.dryRun', 'namespaceObject == null'), 'f'), true);
+    const loop = (variable: string, body: string): string => `[${[...Array(20).keys()]}].all(${variable}, ${body})`;
+    const endless = loop('a', loop('b', loop('c', loop('d', 'true'))));
+    assert.equal(await told({ ...when(endless), failurePolicy: 'Ignore' }, 'g'), false, 'it takes too long to tell');
+    assert.equal(await told({ ...when('object.none.such == 1'), failurePolicy: 'Ignore' }, 'd'), false);
+    await configure('validating', 'e', hook('e', when('object.none.such == 1')));
     const { status, json } = await ask('POST', MAPS, map('e', { size: '10' }));
     assert.equal(status, 403);
-    assert.match(json.message, /^configmaps "e" is forbidden: expression 'object.none.such' resulted in error: /);
+    assert.match(json.message, /^configmaps "e" is forbidden: expression 'object.none.such == 1' resulted in error: /);
   });
 
   test('in the version that the webhook knows', async () => {
@@ -410,6 +415,9 @@ test('configurations that cannot work are refused', async () => {
   const [wrong = ''] = await causes({ matchConditions: [{ name: 'c', expression: 'object.' }] });
   assert.match(wrong, /^webhooks\[0\].matchConditions\[0\].expression: Invalid value: "object.": compilation failed: /);
   assert.deepEqual(await causes({ matchConditions: [{ name: 'c', expression: '1 + 1' }] }), [
-    'webhooks[0].matchConditions[0].expression: Invalid value: "1 + 1": must evaluate to bool',
+    'webhooks[0].matchConditions[0].expression: Invalid value: "1 + 1": must evaluate to bool but got int',
+  ]);
+  assert.deepEqual(await causes({ matchConditions: [{ name: 'c', expression: 'object.data.a' }] }), [
+    'webhooks[0].matchConditions[0].expression: Invalid value: "object.data.a": must evaluate to bool but got dyn',
   ]);
 });

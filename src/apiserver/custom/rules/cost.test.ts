@@ -38,3 +38,11 @@ test('loops over what is written, put together or chosen are as long as its part
     assert.ok(estimateCost(rule, schema) < 10_000, rule);
   }
 });
+
+test('a loop with two variables knows what its values are; sets are compared pair by pair', () => {
+  assert.ok(fits('self.list.all(i, v, v.matches("^[a-z]+$"))'));
+  assert.ok(!fits('self.free.all(k, v, self.free.all(l, w, k == l))'));
+  assert.ok(fits('sets.contains(self.list, self.list)'));
+  assert.ok(!fits("sets.contains(self.text.split(''), self.text.split(''))"));
+  assert.ok(!fits("self.text.split('').distinct().size() > 1"));
+});

@@ -11,7 +11,21 @@ export const RULE_COST_LIMIT = 10_000_000;
 /** Bytes of the largest object: what is not bounded otherwise is bounded by it. */
 const MAX_OBJECT_BYTES = 3 * 1024 * 1024;
 
-const LOOPS = new Set(['all', 'exists', 'exists_one', 'existsOne', 'map', 'filter', 'transformList', 'transformMap']);
+const LOOPS = new Set([
+  'all',
+  'exists',
+  'exists_one',
+  'existsOne',
+  'map',
+  'filter',
+  'transformList',
+  'transformMap',
+  'transformMapEntry',
+]);
+/** Whether a loop has names for index or key and value. */
+export function hasTwoVariables(name: string, count: number): boolean {
+  return name.startsWith('transform') || (count === 3 && name !== 'map');
+}
 const LINEAR = new Set([
   'matches', 'find', 'findAll', 'contains', 'startsWith', 'endsWith', 'split', 'join', 'replace', 'lowerAscii', 'upperAscii',
   'substring', 'trim', 'isSorted', 'sum', 'min', 'max', 'indexOf', 'lastIndexOf',
@@ -45,11 +59,20 @@ function cost(node: unknown, names: Names): number {
   const [name, receiver, args] = node.args;
   const schema = schemaOf(receiver, names);
   if (LOOPS.has(name)) {
-    const [variable, ...bodies] = args;
+    const two = hasTwoVariables(name, args.length);
+    const [variable, ...bodies] = two ? args.slice(1) : args;
     const inner = new Map(names);
-    if (variable?.op === 'id') inner.set(variable.args, schema?.items);
+    // The first of two is an index or a key.
+    if (two && args[0]?.op === 'id') inner.set(args[0].args, undefined);
+    const value = typeof schema?.additional === 'object' ? schema.additional : undefined;
+    if (variable?.op === 'id') inner.set(variable.args, schema?.items ?? (two ? value : undefined));
     return 1 + cost(receiver, names) + itemsOf(receiver, names) * (1 + cost(bodies, inner));
   }
+  if (receiver?.op === 'id' && receiver.args === 'sets') {
+    const pairs = args.reduce((product, list) => product * itemsOf(list, names), 1);
+    return 1 + pairs + cost(args, names);
+  }
+  if (name === 'distinct') return 1 + itemsOf(receiver, names) ** 2 + cost(receiver, names);
   const length = LINEAR.has(name) ? Math.ceil(maxCount(schema) / 10) : 0;
   return 1 + length + cost(receiver, names) + cost(args, names);
 }

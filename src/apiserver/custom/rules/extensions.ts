@@ -2,16 +2,19 @@
 // (cel-go's ext library and Kubernetes' own).
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
 import type { Environment } from '@marcbachmann/cel-js';
+import { sameCelValue } from './same.ts';
+import { chargeSteps, metered } from './steps.ts';
 
 type Add = (signature: string, handler: (...args: never[]) => unknown) => void;
 
-const big = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value);
-const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a, big) === JSON.stringify(b, big);
-const holds = (list: readonly unknown[], one: unknown): boolean => list.some((other) => same(one, other));
+function holds(list: readonly unknown[], one: unknown): boolean {
+  chargeSteps(list.length);
+  return list.some((other) => sameCelValue(one, other));
+}
 
 export function registerExtensions(env: Environment): void {
   const add: Add = (signature, handler) => {
-    env.registerFunction(signature, handler as (...args: unknown[]) => unknown);
+    env.registerFunction(signature, metered(handler));
   };
   registerStrings(add);
   registerLists(env, add);
@@ -100,7 +103,10 @@ function registerLists(env: Environment, add: Add): void {
     b.some((one) => holds(a, one)),
   );
   add('list.distinct(): list<dyn>', (list: unknown[]) =>
-    list.filter((one, i) => list.findIndex((other) => same(one, other)) === i),
+    list.filter((one, i) => {
+      chargeSteps(i);
+      return list.findIndex((other) => sameCelValue(one, other)) === i;
+    }),
   );
   add('list.slice(int, int): list<dyn>', (list: unknown[], from: bigint, to: bigint) => {
     if (from < 0n || to < from || to > BigInt(list.length)) throw new Error(`cannot slice(${from}, ${to})`);

@@ -11,7 +11,10 @@ import {
   subtractQuantities,
 } from '../../../machinery/quantity.ts';
 import { patternOf } from '../validate-value.ts';
+import { registerComprehensions } from './comprehensions.ts';
 import { registerExtensions } from './extensions.ts';
+import { sameCelValue } from './same.ts';
+import { metered } from './steps.ts';
 
 /** Parse-time limits of an expression. */
 const LIMITS = {
@@ -56,9 +59,6 @@ function compare(a: Comparable, b: Comparable): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a, big) === JSON.stringify(b, big);
-const big = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value);
-
 function sum(list: Comparable[]): Comparable {
   const [first, ...rest] = list;
   if (first === undefined) return 0n;
@@ -102,7 +102,7 @@ export function kubernetesEnvironment(): Environment {
   env.registerType('Quantity', { ctor: QuantityValue as never, fields: {} });
   env.registerType('IP', { ctor: Address as never, fields: {} });
   const add = (signature: string, handler: (...args: never[]) => unknown): void => {
-    env.registerFunction(signature, handler as (...args: unknown[]) => unknown);
+    env.registerFunction(signature, metered(handler));
   };
   add(`string.${MATCHES}(string): bool`, (text: string, expression: string) =>
     pattern(expression).matcher(text).find(),
@@ -118,9 +118,11 @@ export function kubernetesEnvironment(): Environment {
   add('list.sum(): dyn', sum);
   add('list.min(): dyn', (list: Comparable[]) => extreme(list, -1, 'min'));
   add('list.max(): dyn', (list: Comparable[]) => extreme(list, 1, 'max'));
-  add('list.indexOf(dyn): int', (list: unknown[], item: unknown) => BigInt(list.findIndex((one) => same(one, item))));
+  add('list.indexOf(dyn): int', (list: unknown[], item: unknown) =>
+    BigInt(list.findIndex((one) => sameCelValue(one, item))),
+  );
   add('list.lastIndexOf(dyn): int', (list: unknown[], item: unknown) =>
-    BigInt(list.findLastIndex((one) => same(one, item))),
+    BigInt(list.findLastIndex((one) => sameCelValue(one, item))),
   );
   add('url(string): URL', (text: string) => new Url(text));
   add(
@@ -160,5 +162,6 @@ export function kubernetesEnvironment(): Environment {
   );
   add('Quantity.asInteger(): int', (a: QuantityValue) => BigInt(scaledValue(a.value, 0)));
   registerExtensions(env);
+  registerComprehensions(env);
   return env;
 }
