@@ -81,7 +81,7 @@ test('a Drill is run, refuses others meanwhile, and heals when it is aborted', a
   const refused = await run(process.execPath, [BUNDLE, 'drill', 'run', 'server-kill'], { env: cluster.env });
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /a drill runs on this cluster \(process \d+\)/);
-  assert.doesNotMatch(await status('second'), /Running/);
+  await eventually('it waits', async () => (await status('second')) === 'Pending: Drill "first" runs', 60_000);
   await cluster.kubectl(['patch', 'drill', 'second', '--type=merge', '-p', '{"spec":{"abort":true}}']);
   await cluster.kubectl(['patch', 'drill', 'first', '--type=merge', '-p', '{"spec":{"abort":true}}']);
   await eventually('it is aborted', async () => (await status('first')) === 'Aborted: aborted', 60_000);
