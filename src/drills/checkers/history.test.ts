@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { KeyHistory } from '../probes/api.ts';
 import type { SeenEvent } from '../probes/watch.ts';
-import { checkHistories, checkWatch } from './history.ts';
+import { checkHistories, checkWatch, newestVersion } from './history.ts';
 
 type Operations = KeyHistory['operations'];
 
@@ -95,4 +95,19 @@ describe('a watch during a drill', () => {
     assert.match(check(event(11, 'a'), event(12, 'b'), event(13, 'd')), /d, which nobody wrote/);
     assert.match(check(event(11, 'a'), event(12, 'b', 'DELETED')), /it was deleted/);
   });
+});
+
+it('the newest version is the greatest number that was acknowledged of any key', () => {
+  const acknowledged = ['9', '10'].map((resourceVersion) => ({ value: 'v', resourceVersion }));
+  const [[, one]] = [...history()] as [[string, KeyHistory]];
+  assert.equal(
+    newestVersion(
+      new Map([
+        ['k', { ...one, acknowledged }],
+        ['l', { ...one, acknowledged: [] }],
+      ]),
+    ),
+    '10',
+  );
+  assert.equal(newestVersion(new Map()), '0');
 });

@@ -57,3 +57,11 @@ export function checkWatch(
   }
   return problems;
 }
+
+/** The last version that was acknowledged: a watch that has come so far has everything. "0": nothing was. */
+export function newestVersion(histories: ReadonlyMap<string, KeyHistory>): string {
+  const versions = [...histories.values()].flatMap(({ acknowledged }) =>
+    acknowledged.map(({ resourceVersion }) => Number(resourceVersion)),
+  );
+  return String(versions.reduce((newest, one) => Math.max(newest, one), 0));
+}

@@ -1,7 +1,7 @@
 // Everything that clients do during one drill, and what they saw of it.
 import { sleep } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
-import { checkHistories, checkWatch } from '../checkers/history.ts';
+import { checkHistories, checkWatch, newestVersion } from '../checkers/history.ts';
 import { ApiProbe, askTwice } from '../probes/api.ts';
 import type { Connection } from '../probes/connection.ts';
 import { type Attempt, type OpenLoop, runOpenLoop, type Sample } from '../probes/open-loop.ts';
@@ -176,11 +176,7 @@ export class Load {
     try {
       await this.#api.readAll(signal);
       const histories = this.#api.histories();
-      const newest = Math.max(
-        ...[...histories.values()].flatMap((h) => h.acknowledged.map((a) => Number(a.resourceVersion))),
-        0,
-      );
-      await this.#watch.reached(String(newest), END_WITHIN_MS, signal);
+      await this.#watch.reached(newestVersion(histories), END_WITHIN_MS, signal);
       problems.push(...checkHistories(histories));
       if (this.#watch.tooOld === 0)
         problems.push(...checkWatch(histories, this.#watch.events, this.#api.resourceVersion));

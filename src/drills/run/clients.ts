@@ -1,7 +1,7 @@
 // Everything that clients do during a drill, each kind at its own rate, and what they were told.
 import type { Clock } from '../../lib/clock.ts';
 import { sleep } from '../../lib/clock.ts';
-import { checkHistories, checkWatch } from '../checkers/history.ts';
+import { checkHistories, checkWatch, newestVersion } from '../checkers/history.ts';
 import { ApiProbe } from '../probes/api.ts';
 import type { Connection } from '../probes/connection.ts';
 import { askDns } from '../probes/dns.ts';
@@ -91,14 +91,8 @@ export class Clients {
     try {
       await this.#lastReads(api, signal);
       const histories = api.histories();
-      const newest = Math.max(
-        0,
-        ...[...histories.values()].flatMap((one) =>
-          one.acknowledged.map(({ resourceVersion }) => Number(resourceVersion)),
-        ),
-      );
       await watch
-        .reached(String(newest), END_WITHIN_MS, signal)
+        .reached(newestVersion(histories), END_WITHIN_MS, signal)
         .catch((error: Error) => watchProblems.push(error.message));
       problems.push(...checkHistories(histories));
       if (watch.tooOld > 0) watchProblems.push(`the watch could not go on where it was ${watch.tooOld} times`);
