@@ -102,12 +102,15 @@ class Controller {
 
   async reconcile(signal: AbortSignal): Promise<void> {
     for (const [name, status] of this.#untold) await this.#tell(name, status);
+    // As it was before the look: one that ends meanwhile is seen running, and is not to be taken for one whose controller is gone.
+    const running = this.#running?.name;
+    const busy = running === undefined ? await this.#busy() : undefined;
     const [drills, schedules] = await Promise.all([this.#drills.list({}, signal), this.#schedules.list({}, signal)]);
     const actions = decide({
       drills: drills.items as readonly DrillObject[],
       schedules: schedules.items as readonly ScheduleObject[],
-      running: this.#running?.name,
-      busy: this.#running ? undefined : await this.#busy(),
+      running,
+      busy,
       nowMs: this.#options.env.clock.now(),
       unreadable,
       next: (schedule, afterMs) => parseSchedule(schedule, undefined).next(afterMs),
