@@ -130,6 +130,18 @@ const available = async (name = 'v1.wardle.example.com'): Promise<string> => {
   const condition = json.status?.conditions?.find((one: { type: string }) => one.type === 'Available');
   return condition ? `${condition.status} ${condition.reason}` : '';
 };
+/** The group in aggregated discovery: "version freshness resources" of each version. */
+const discovered = async (): Promise<string[]> => {
+  const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+  const { json } = await ask('GET', '/apis', undefined, { accept });
+  const group = json.items.find((item: { metadata: { name: string } }) => item.metadata.name === 'wardle.example.com');
+  return (group?.versions ?? []).map(
+    (one: { version: string; freshness: string; resources: { resource: string }[] }) =>
+      `${one.version} ${one.freshness} ${one.resources.map(({ resource }) => resource)}`,
+  );
+};
+const isListed = async (): Promise<boolean> =>
+  (await ask('GET', '/apis')).json.groups.some((group: { name: string }) => group.name === 'wardle.example.com');
 const becomes = (wanted: string): Promise<true> =>
   until(`it is ${wanted}`, async () => {
     await clock.advance(1000);
@@ -153,6 +165,8 @@ test('an extension API server is found, asked in the name of the user, and merge
   assert.equal(made.status, 201);
   await becomes('False ServiceNotFound');
   assert.equal((await ask('GET', `${PATH}/flunders`)).status, 503);
+  assert.deepEqual(await discovered(), ['v1 Stale '], 'there, though nobody can say what it serves');
+  assert.ok(await isListed());
   await ask('POST', '/api/v1/namespaces/default/services', {
     metadata: { name: 'sample' },
     spec: { ports: [{ name: 'https', port: 443 }] },
@@ -214,8 +228,11 @@ test('one that no longer answers is told of, and found again', async () => {
     await clock.advance(30_000);
     return (await available()) === 'False FailedDiscoveryCheck';
   });
+  assert.deepEqual(await discovered(), ['v1 Stale flunders'], 'as it told last');
+  assert.ok(await isListed());
   discoveryFails = false;
   await becomes('True Passed');
+  assert.deepEqual(await discovered(), ['v1 Current flunders']);
   await ask('DELETE', `${API_SERVICES}/v1.wardle.example.com`);
   await until('it is gone', async () => (await ask('GET', `${PATH}/flunders`)).status === 404);
 });

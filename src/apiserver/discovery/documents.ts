@@ -61,7 +61,7 @@ export function groupDiscoveryList(groups: readonly ServedGroup[], version: stri
       versions: versions.map((served) => ({
         version: served.version,
         resources: served.resources.map(resourceDiscovery),
-        freshness: 'Current',
+        freshness: served.isStale ? 'Stale' : 'Current',
       })),
     })),
   };

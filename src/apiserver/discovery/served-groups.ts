@@ -6,6 +6,8 @@ export interface ServedVersion {
   readonly version: string;
   /** By name. */
   readonly resources: readonly Resource[];
+  /** Another server serves it, which does not answer: the resources are those that it told of last. */
+  readonly isStale?: true;
 }
 
 export interface ServedGroup {
@@ -40,16 +42,21 @@ export function servedGroups(tables: Tables): ServedGroup[] {
   });
 }
 
-/** The same with what other servers serve, behind what is served here. */
-export function withRemote(
-  groups: readonly ServedGroup[],
-  remotes: readonly { readonly group: string; readonly version: string; readonly resources: readonly Resource[] }[],
-): readonly ServedGroup[] {
+interface RemoteServed {
+  readonly group: string;
+  readonly version: string;
+  readonly available: boolean;
+  readonly resources: readonly Resource[];
+}
+
+/** The same with what other servers serve, whether they answer or not, behind what is served here. */
+export function withRemote(groups: readonly ServedGroup[], remotes: readonly RemoteServed[]): readonly ServedGroup[] {
   const all = new Map(groups.map((group) => [group.name, group]));
-  for (const { group: name, version, resources } of remotes) {
+  for (const { group: name, version, available, resources } of remotes) {
     const group = all.get(name) ?? { name, versions: [] };
     if (group.versions.some((one) => one.version === version)) continue;
-    all.set(name, { name, versions: [...group.versions, { group: name, version, resources }] });
+    const served = { group: name, version, resources, ...(!available && ({ isStale: true } as const)) };
+    all.set(name, { name, versions: [...group.versions, served] });
   }
   return [...all.values()];
 }
