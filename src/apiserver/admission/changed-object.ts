@@ -3,12 +3,18 @@ import { decode } from '../../api/codec.ts';
 import { applyDefaults } from '../../api/defaults.ts';
 import { cloneJson, sameJson } from '../../api/json.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
-import { apiVersionOf, type Resource } from '../../api/tables.ts';
+import { apiVersionOf, type Resource, type Subresource } from '../../api/tables.ts';
 import type { AdmissionRequest, AdmissionWorld } from './plugin.ts';
 
+/** The options of a connection. No resource is of their kinds: they stand beside the resource's own type. */
+export function optionsType(resource: Resource, { kind }: Subresource): string {
+  return resource.type.replace(/[^.]+$/, kind);
+}
+
 /** The table's type of what a request writes, in the version `as`. */
-export function writtenType(world: AdmissionWorld, as: Resource, { target }: AdmissionRequest): string {
+export function writtenType(world: AdmissionWorld, as: Resource, { target, connect }: AdmissionRequest): string {
   const sub = target.subresource === undefined ? undefined : as.subresources.get(target.subresource);
+  if (sub && connect) return optionsType(as, sub);
   return (sub && world.tables.typeOfKind(apiVersionOf(sub), sub.kind)) ?? as.type;
 }
 

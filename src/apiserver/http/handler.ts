@@ -27,7 +27,12 @@ export const REQUEST_TIMEOUT_MS = 60_000;
 export type PathHandler = (info: RequestInfo, response: Response, user: UserInfo) => Promise<boolean>;
 
 /** Answers a subresource that is a connection to somewhere else: log, exec, proxy. */
-export type Connector = (request: ResourceRequest) => Promise<void>;
+export type Connector = (request: ConnectRequest) => Promise<void>;
+
+export interface ConnectRequest extends ResourceRequest {
+  /** The query, as admission left it. */
+  readonly parameters: URLSearchParams;
+}
 
 export interface HandlerOptions {
   readonly env: Environment;
@@ -255,8 +260,9 @@ export class Handler {
     if (!target) return notServed(response);
     const request = { info, target, response, ctx };
     if (connector) {
-      await this.#options.mayConnect?.(ctx, target, response.exchange.query);
-      await connector(request);
+      const { query } = response.exchange;
+      const parameters = (await this.#options.mayConnect?.(ctx, target, query)) ?? query;
+      await connector({ ...request, parameters });
     } else if (response.exchange.upgrade) throw methodNotAllowed();
     else await this.#resources.handle(request);
   }

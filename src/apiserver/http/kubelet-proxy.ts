@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import { badRequest, forbidden, StatusError } from '../../machinery/status.ts';
 import type { Authorizer } from '../contract.ts';
 import { type Destination, forward, forwardUpgrade, relay } from './forward.ts';
-import type { Connector } from './handler.ts';
+import type { Connector, ConnectRequest } from './handler.ts';
 import type { ResourceRequest } from './resource-handler.ts';
 import {
   CHANNELS_V5,
@@ -102,9 +102,8 @@ function checkCreate(authorizer: Authorizer, { ctx, target, info }: ResourceRequ
   if (!allowed) throw forbidden(attributes, name, reason);
 }
 
-function wantedStreams({ response }: ResourceRequest): WantedStreams {
-  const { query } = response.exchange;
-  const is = (name: string): boolean => ['true', '1'].includes(query.get(name) ?? '');
+function wantedStreams({ parameters }: ConnectRequest): WantedStreams {
+  const is = (name: string): boolean => ['true', '1'].includes(parameters.get(name) ?? '');
   return { stdin: is('stdin'), stdout: is('stdout'), stderr: is('stderr'), tty: is('tty') };
 }
 
@@ -139,11 +138,11 @@ async function kubeletDestination(
   lookups: ProxyLookups,
   agent: Agent,
   pod: Pod,
-  request: ResourceRequest,
+  request: ConnectRequest,
   path: string,
   takesContainer: boolean,
 ): Promise<Destination | undefined> {
-  const { query } = request.response.exchange;
+  const { parameters: query } = request;
   const { namespace = '', name } = pod.metadata;
   const container = takesContainer ? containerName(pod, query.get('container') ?? '') : undefined;
   const nodeName = pod.spec?.nodeName;
@@ -182,9 +181,8 @@ function containerName(pod: Pod, asked: string): string {
   throw badRequest(`container ${asked} is not valid for pod ${pod.metadata.name}`);
 }
 
-function checkStreams({ response }: ResourceRequest): void {
-  const { query } = response.exchange;
-  const asked = ['stdin', 'stdout', 'stderr'].filter((name) => ['true', '1'].includes(query.get(name) ?? ''));
+function checkStreams({ parameters }: ConnectRequest): void {
+  const asked = ['stdin', 'stdout', 'stderr'].filter((name) => ['true', '1'].includes(parameters.get(name) ?? ''));
   if (asked.length === 0) throw badRequest('you must specify at least 1 of stdin, stdout, stderr');
 }
 

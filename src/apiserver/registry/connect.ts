@@ -1,30 +1,47 @@
 // CONNECT: exec, attach, port-forward and proxy go elsewhere, but admission has a say in them.
 import { decode } from '../../api/codec.ts';
+import { cloneJson, sameJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { apiVersionOf } from '../../api/tables.ts';
-import { reviewAdmission } from '../admission/admit.ts';
+import { admit, reviewAdmission } from '../admission/admit.ts';
+import { optionsType } from '../admission/changed-object.ts';
 import type { RequestContext, Target } from '../contract.ts';
 import type { Core } from './context.ts';
 
-/** `parameters` say what is asked of the connection. Resolves when the caller may connect; throws a StatusError otherwise. */
-export type Connect = (ctx: RequestContext, target: Target, parameters: URLSearchParams) => Promise<void>;
+/**
+ * `parameters` say what is asked of the connection. Resolves with what admission made of them when the caller may connect;
+ * throws a StatusError otherwise.
+ */
+export type Connect = (ctx: RequestContext, target: Target, parameters: URLSearchParams) => Promise<URLSearchParams>;
 
 export async function connect(
   core: Core,
   ctx: RequestContext,
   target: Target,
   parameters: URLSearchParams,
-): Promise<void> {
+): Promise<URLSearchParams> {
   const { resource, subresource = '' } = target;
   const sub = resource.subresources.get(subresource);
   // Logs are read, and what is read is not admitted.
-  if (!sub?.kind.endsWith('Options')) return;
+  if (!sub?.kind.endsWith('Options')) return parameters;
   const admission = { operation: 'CONNECT' as const, target, row: resource, old: undefined, dryRun: false };
-  // No resource is of the options' kinds: they stand beside the resource's own type.
-  const type = resource.type.replace(/[^.]+$/, sub.kind);
+  const type = optionsType(resource, sub);
   const asked = { kind: sub.kind, apiVersion: apiVersionOf(sub), ...membersOf(core, type, parameters) };
   const { object } = decode<KubeObject>(core.tables, type, asked, { fieldValidation: 'Ignore' });
+  const before = cloneJson(object);
+  await admit(core, ctx, { ...admission, connect: object as KubeObject }, object);
   await reviewAdmission(core, ctx, { ...admission, connect: object as KubeObject }, undefined);
+  return sameJson(before, object) ? parameters : parametersOf(core, type, object);
+}
+
+/** The members of the options' type as parameters. */
+function parametersOf(core: Core, type: string, options: object): URLSearchParams {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(options)) {
+    if (name === 'kind' || name === 'apiVersion' || !core.tables.type(type).fields?.has(name)) continue;
+    for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one));
+  }
+  return parameters;
 }
 
 /** Parameters as members of the options' type. */

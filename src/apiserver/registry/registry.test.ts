@@ -5,8 +5,10 @@ import type { KubeObject } from '../../api/object.ts';
 import { groupResource, type Resource } from '../../api/tables.ts';
 import { settle } from '../../lib/fake-clock.ts';
 import { StatusError } from '../../machinery/status.ts';
+import type { AdmissionPlugin } from '../admission/plugin.ts';
 import type { WatchDelivery } from '../contract.ts';
 import { strategyOf } from '../strategies/strategies.ts';
+import type { Registry } from './registry.ts';
 import { secondRegistry, type TestRegistry, testRegistry } from './test-registry.ts';
 import { MINIMAL } from './testdata/minimal-objects.ts';
 
@@ -711,4 +713,30 @@ describe('services', () => {
     assert.equal(new Set(both.map((s) => (s as Service).spec.clusterIP)).size, 20);
     assert.equal(new Set(both.map((s) => (s as Service).spec.ports?.[0]?.nodePort)).size, 20);
   });
+});
+
+test('the parameters of a connection are what admission left of them', async () => {
+  const changes: AdmissionPlugin = {
+    name: 'Changes',
+    operations: ['CONNECT'],
+    resources: ['pods/exec'],
+    admit(_world, { target }, object) {
+      const options = object as unknown as { command?: string[]; stdin?: boolean };
+      if (target.name === 'changed') Object.assign(options, { command: ['sh', '-c'], stdin: false });
+    },
+  };
+  const registry = await testRegistry({ admission: [changes] });
+  try {
+    const asked = new URLSearchParams('command=ls&stdin=true&stdout=true&other=1');
+    const connect = async (name: string): Promise<string> => {
+      const target = { ...registry.target('pods', 'default', name), subresource: 'exec' };
+      return (await (registry.api as Registry).connect(registry.ctx(), target, asked)).toString();
+    };
+    assert.equal(await connect('same'), asked.toString());
+    const changed = new URLSearchParams(await connect('changed'));
+    assert.deepEqual(changed.getAll('command'), ['sh', '-c']);
+    assert.deepEqual([changed.get('stdin'), changed.get('stdout')], ['false', 'true']);
+  } finally {
+    await registry.close();
+  }
 });

@@ -218,3 +218,16 @@ describe('what goes wrong', () => {
     ]);
   });
 });
+
+test('what is asked of a connection is changed before it is judged', async () => {
+  const exec = rule('pods', { operations: ['CONNECT'], resources: ['pods/exec'] });
+  await mutate('p', [patch("[JSONPatch{op: 'replace', path: '/command', value: ['safe'] + object.command}]")], {
+    matchConstraints: exec,
+  });
+  await policy(ask, 'validating', 'v', {
+    matchConstraints: exec,
+    validations: [{ expression: 'false', messageExpression: "object.kind + ' ' + object.command.join(' ')" }],
+  });
+  const refused = await ask('POST', '/api/v1/namespaces/default/pods/x/exec?command=ls&command=-l&stdout=true');
+  assert.match(refused.json.message, /denied request: PodExecOptions safe ls -l$/);
+});

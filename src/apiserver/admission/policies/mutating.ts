@@ -1,4 +1,4 @@
-// MutatingAdmissionPolicy: expressions that change what is stored, one after the other, each seeing what those before it made.
+// MutatingAdmissionPolicy: expressions that change what is stored, or asked of a connection, one after the other, each seeing what those before it made.
 import { cloneJson, sameJson } from '../../../api/json.ts';
 import type { Draft, KubeObject } from '../../../api/object.ts';
 import { applyJsonPatch } from '../../../machinery/patch/json.ts';
@@ -22,7 +22,7 @@ import { nameOf } from './validating.ts';
 
 export const mutatingPolicies: AdmissionPlugin = {
   name: 'MutatingAdmissionPolicy',
-  operations: ['CREATE', 'UPDATE'],
+  operations: ['CREATE', 'UPDATE', 'CONNECT'],
   resources: 'all',
   admit(world, request, object) {
     const policies = boundPolicies(world, 'mutating');

@@ -1,4 +1,4 @@
-// MutatingAdmissionWebhook: webhooks that change what is stored, one after the other, each seeing what those before it made.
+// MutatingAdmissionWebhook: webhooks that change what is stored, or asked of a connection, one after the other, each seeing what those before it made.
 import { cloneJson, parseJson, sameJson } from '../../../api/json.ts';
 import type { Draft, KubeObject } from '../../../api/object.ts';
 import type { Resource } from '../../../api/tables.ts';
@@ -19,11 +19,11 @@ export const mutatingWebhooks: AdmissionPlugin = {
     const hooks = isExempt(request) ? [] : hooksOf(world, 'mutatingwebhookconfigurations');
     return hooks.length === 0 ? undefined : new Round(world, request, object).first(hooks);
   },
-  // What is deleted or connected to is not written: webhooks may refuse it.
+  // What is deleted is not written: webhooks may refuse it.
   async validate(world, request) {
-    if (isExempt(request) || (request.operation !== 'DELETE' && request.operation !== 'CONNECT')) return;
+    if (isExempt(request) || request.operation !== 'DELETE') return;
     for (const hook of hooksOf(world, 'mutatingwebhookconfigurations')) {
-      const consent = await ask(world, hook, request, request.connect, true);
+      const consent = await ask(world, hook, request, undefined, true);
       if (consent?.patch !== undefined) throw nothingToModify(hook.name);
     }
   },
