@@ -31,6 +31,11 @@ export class Directories {
     return join(this.pod(uid), 'volume-subpaths', volume, container, String(index));
   }
 
+  /** What is set aside for a pod. */
+  allocation(uid: string): string {
+    return join(this.pod(uid), 'allocated-resources.json');
+  }
+
   container(uid: string, name: string): string {
     return join(this.pod(uid), 'containers', name);
   }

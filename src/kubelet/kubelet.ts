@@ -7,6 +7,8 @@ import type { EventRecorder } from '../client/event-recorder.ts';
 import type { BackoffPolicy } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
+import { judgeResize, type ResizeRefusal, resizeOrder } from '../machinery/pod-resize.ts';
+import { Allocations } from './allocation/allocations.ts';
 import { FailureBackoff } from './backoff.ts';
 import { type CriClient, connectCri, isRuntimeDown } from './cri/client.ts';
 import { Directories } from './directories.ts';
@@ -23,12 +25,14 @@ import { removeOrphan } from './orphans.ts';
 import { PAUSE_IMAGE } from './pause-image.ts';
 import { Pleg } from './pleg.ts';
 import { admitPod } from './pod/admit.ts';
+import type { ObservedPod } from './pod/observed.ts';
 import type { PodFailure } from './pod/status.ts';
 import { PodWorker, type WorkerTools } from './pod/worker.ts';
 import { ProbeManager } from './probes/manager.ts';
 import { Cgroups } from './runtime/cgroups.ts';
 import { PodObserver } from './runtime/observe.ts';
 import { PodRuntime } from './runtime/pod-runtime.ts';
+import { PodResizer } from './runtime/resize.ts';
 import { KubeletAccess } from './server/authorize.ts';
 import { type KubeletServer, type KubeletTls, type ServedPod, startKubeletServer } from './server/server.ts';
 import { StatsReader } from './server/stats.ts';
@@ -142,6 +146,7 @@ class NodeAgent {
   readonly #pleg: Pleg;
   readonly #tools: WorkerTools;
   readonly #cgroups: Cgroups;
+  readonly #allocations: Allocations;
   readonly #images: ImagePuller;
   readonly #imageGc: ImageGarbageCollector;
   readonly #crashes = new FailureBackoff();
@@ -156,6 +161,7 @@ class NodeAgent {
     this.#signal = signal;
     this.#directories = new Directories(options.rootDir, options.podLogsDir);
     const { env, client, nodeName } = options;
+    this.#allocations = new Allocations(this.#directories, env.log);
     const events = new PodEvents(options.events);
     const observer = new PodObserver(cri);
     const wake = (uid: string): void => this.#workers.get(uid)?.wake();
@@ -204,10 +210,13 @@ class NodeAgent {
       probes: new ProbeManager({ env, cri, events, view, onChange: wake }),
       events,
       cgroups: this.#cgroups,
+      allocations: this.#allocations,
+      resizer: new PodResizer({ cri, cgroups: this.#cgroups, observer }),
       crashes: this.#crashes,
       nodeName,
       hostIPs: options.nodeIPs,
       admit: (pod) => this.#admit(pod),
+      judgeResizes: () => this.#judgeResizes(),
       refreshNode: (signal) => this.#node.refresh(signal),
       done: (uid) => this.#workers.delete(uid),
     };
@@ -222,6 +231,7 @@ class NodeAgent {
     await makeShared(rootDir);
     this.#server = await this.#listen();
     this.#port = this.#server.port;
+    await this.#allocations.load();
     await this.#node.prepare();
     this.#registerMetrics();
     await this.#pleg
@@ -382,6 +392,21 @@ class NodeAgent {
     }
   }
 
+  /** Nothing waits in here: what one pod gets, the next one finds taken. */
+  #judgeResizes(): void {
+    const allocatable = this.#node.node?.status?.allocatable;
+    if (!allocatable) return;
+    const workers = [...this.#workers.values()].filter((w) => w.admitted && w.active);
+    const waiting = workers
+      .filter((w) => w.asksForOther)
+      .map((worker) => ({ worker, pod: worker.asked, allocated: worker.pod }))
+      .sort(resizeOrder);
+    for (const { worker, pod, allocated } of waiting) {
+      const others = workers.filter((w) => w !== worker).map((w) => w.pod);
+      worker.judged(unreported(worker.observed) ?? judgeResize({ pod, allocated, others, allocatable }));
+    }
+  }
+
   #admit(pod: Pod): PodFailure | undefined {
     const node = this.#node.node;
     if (!node?.status?.allocatable) return undefined;
@@ -404,6 +429,7 @@ class NodeAgent {
         if (known) await this.#removeOrphans();
         await this.#rotateLogs();
         await this.#cgroups.balance([...this.#workers.values()].filter((w) => w.active).map((w) => w.pod));
+        this.#judgeResizes();
         this.#crashes.collect(clock.now());
         this.#images.collect();
         if (clock.monotonic() - imagesMs >= IMAGE_GC_MS) {
@@ -446,6 +472,12 @@ class NodeAgent {
       }
     }
   }
+}
+
+/** Without the runtime's word nobody would know what became of a resize. */
+function unreported({ containers }: ObservedPod): ResizeRefusal | undefined {
+  if (!containers.some((c) => c.state === 'running' && !c.resources)) return undefined;
+  return { reason: 'Infeasible', message: 'The container runtime does not report the resources of containers' };
 }
 
 function onAbort(signal: AbortSignal, run: () => void): void {

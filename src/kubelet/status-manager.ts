@@ -4,6 +4,7 @@ import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts';
 import type { Timer } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
 import { isReason } from '../machinery/status.ts';
+import { RESIZE_CONDITIONS } from './pod/resize-report.ts';
 
 const RETRY: BackoffPolicy = { initialMs: 500, maximumMs: 10_000, factor: 2, jitter: 0.2 };
 
@@ -22,7 +23,10 @@ interface Entry {
 }
 
 /** Conditions that the kubelet writes; all others belong to those who set them. */
-const OWN = new Set(['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled']);
+const OWN = new Set<string>([
+  ...['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled'],
+  ...RESIZE_CONDITIONS,
+]);
 
 /**
  * Writes pods' statuses to the API when they change, the newest only, and takes a deleted pod out of the API once the node
@@ -183,7 +187,12 @@ function isEmpty(value: unknown): boolean {
 /** A strategic merge patch of the kubelet's part of a status; the uid in it makes it miss another pod of that name. */
 export function statusPatch(pod: Pod, before: PodStatus | undefined, after: PodStatus): object {
   const status: Record<string, unknown> = { ...after };
-  status.conditions = (after.conditions ?? []).filter((c) => OWN.has(c.type));
+  const own = (after.conditions ?? []).filter((c) => OWN.has(c.type));
+  // Conditions merge by type: one that is over must be taken out.
+  const over = RESIZE_CONDITIONS.filter(
+    (type) => before?.conditions?.some((c) => c.type === type) && !own.some((c) => c.type === type),
+  );
+  status.conditions = [...own, ...over.map((type) => ({ type, $patch: 'delete' }))];
   for (const key of Object.keys(before ?? {}) as (keyof PodStatus)[]) {
     const ours = KUBELET_FIELDS.has(key);
     if (ours && after[key] === undefined && before?.[key] !== undefined && before[key] !== null) status[key] = null;
@@ -208,4 +217,6 @@ const KUBELET_FIELDS = new Set<keyof PodStatus>([
   'initContainerStatuses',
   'containerStatuses',
   'ephemeralContainerStatuses',
+  'resources',
+  'allocatedResources',
 ]);

@@ -1,7 +1,9 @@
 // The life of a pod on a simulated node, as data: what a kubelet would write into its status, and when.
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition } from '../api/generated/types.ts';
 import { rfc3339 } from '../lib/clock.ts';
+import type { ResizeRefusal } from '../machinery/pod-resize.ts';
 import { podCondition } from '../machinery/pods.ts';
+import { RESIZE_RETRY, RESIZE_STAGES, wholeHeld } from './resize-stages.ts';
 import type { Stage, StageEvent, StageOutcome } from './stage.ts';
 
 /** How long the pod runs before its containers exit, in seconds. Without it, a `sleep N` command says so. */
@@ -19,6 +21,8 @@ export interface PodFacts {
   /** How long images take to pull and containers to start and to stop. */
   readonly startMs: number;
   readonly stopMs: number;
+  /** Why the node cannot give the pod what it asks for beside what `allocated` holds. */
+  readonly judge: (pod: Pod, allocated: Pod) => ResizeRefusal | undefined;
 }
 
 const PULL_BACKOFF_MS = 10_000;
@@ -201,8 +205,16 @@ function containerStatus(
     restartCount: count,
     state: wanted.state,
     lastState: ended ?? {},
-    ...(!waiting && { containerID: `containerd://${pod.metadata.uid}-${container.name}-${count}` }),
+    ...(!waiting && {
+      containerID: `containerd://${pod.metadata.uid}-${container.name}-${count}`,
+      ...held(container),
+    }),
   };
+}
+
+/** What a container that was made holds of its node. */
+function held({ resources = {} }: Container): Pick<ContainerStatus, 'resources' | 'allocatedResources'> {
+  return { resources, ...(resources.requests && { allocatedResources: resources.requests }) };
 }
 
 function initStatuses(pod: Pod, facts: PodFacts, done: boolean): ContainerStatus[] {
@@ -261,6 +273,7 @@ function running(pod: Pod, facts: PodFacts, restarted: boolean): StageOutcome {
     status: {
       phase: 'Running',
       ...addresses(pod, facts),
+      ...wholeHeld(pod),
       conditions: conditions(pod, facts, 'ready'),
       ...(pod.spec.initContainers?.length && { initContainerStatuses: initStatuses(pod, facts, true) }),
       containerStatuses,
@@ -344,6 +357,7 @@ export const POD_STAGES: readonly PodStage[] = [
       };
     },
   },
+  ...RESIZE_STAGES,
   {
     name: 'pull-failed',
     when: (pod) => phase(pod) === 'Pending' && brokenContainers(pod).length > 0 && waitingReason(pod) === undefined,
@@ -431,4 +445,5 @@ export const POD_STAGES: readonly PodStage[] = [
     afterMs: (pod) => Math.min(MAX_CRASH_BACKOFF_MS, CRASH_BACKOFF_MS * 2 ** restartCount(pod)),
     next: (pod, facts) => running(pod, facts, true),
   },
+  RESIZE_RETRY,
 ];

@@ -139,3 +139,61 @@ test('a node that is back says that its pods are ready, whatever was written in 
     await cluster.clock.advance(1_000);
     assert.equal(await isReady(), 'True');
   }));
+
+test('a pod is resized in place, waits for room, and is told what never fits', () =>
+  withNodes({ count: 1, capacity: { cpu: '4', memory: '4Gi', pods: '10' } }, async (cluster) => {
+    await cluster.pod('grows', asking('1'));
+    await cluster.pod('other', asking('2'));
+    await cluster.clock.advance(500);
+    const resize = async (cpu: string) => {
+      const { containers } = (await cluster.getPod('grows')).spec;
+      const body = { spec: { containers: [{ name: containers[0]!.name, resources: { requests: { cpu } } }] } };
+      const ref = { namespace: 'default', name: 'grows' };
+      await cluster.client.resource('pods').patch(ref, { type: 'strategic', body }, { subresource: 'resize' });
+      await cluster.clock.advance(100);
+    };
+    const seen = async () => {
+      const pod = await cluster.getPod('grows');
+      const [status] = pod.status?.containerStatuses ?? [];
+      const pending = pod.status?.conditions?.find((c) => c.type === 'PodResizePending');
+      return [status?.resources?.requests?.cpu, status?.allocatedResources?.cpu, pending?.reason, status?.restartCount];
+    };
+    assert.deepEqual(await seen(), ['1', '1', undefined, 0]);
+    await resize('2');
+    assert.deepEqual(await seen(), ['2', '2', undefined, 0]);
+    await resize('5');
+    assert.deepEqual(await seen(), ['2', '2', 'Infeasible', 0]);
+    await resize('3');
+    assert.deepEqual(await seen(), ['2', '2', 'Deferred', 0]);
+    await cluster.clock.advance(60_000);
+    assert.deepEqual(await seen(), ['2', '2', 'Deferred', 0]);
+    await cluster.client.resource('pods').delete({ namespace: 'default', name: 'other' });
+    await cluster.clock.advance(12_000);
+    assert.deepEqual(await seen(), ['3', '3', undefined, 0]);
+    await resize('9');
+    await resize('3');
+    assert.deepEqual(await seen(), ['3', '3', undefined, 0]);
+    const reasons = (await cluster.events('grows')).map((e) => e.reason).filter((r) => r?.startsWith('Resize'));
+    const once = ['ResizeCompleted', 'ResizeDeferred', 'ResizeInfeasible', 'ResizeStarted'];
+    assert.deepEqual([...new Set(reasons)].sort(), once);
+  }));
+
+test('a container whose policy asks for it is started anew when it is resized', () =>
+  withNodes({ count: 1 }, async (cluster) => {
+    const resizePolicy = [{ resourceName: 'memory', restartPolicy: 'RestartContainer' as const }];
+    const container = { name: 'c', image: 'a', resizePolicy, resources: { limits: { cpu: '1', memory: '1Gi' } } };
+    await cluster.pod('anew', { containers: [container] });
+    await cluster.clock.advance(500);
+    const resize = async (limits: object) => {
+      const body = { spec: { containers: [{ name: 'c', resources: { limits, requests: limits } }] } };
+      const ref = { namespace: 'default', name: 'anew' };
+      await cluster.client.resource('pods').patch(ref, { type: 'strategic', body }, { subresource: 'resize' });
+      await cluster.clock.advance(100);
+      return (await cluster.getPod('anew')).status?.containerStatuses?.[0];
+    };
+    const cpu = await resize({ cpu: '2' });
+    assert.deepEqual([cpu?.restartCount, cpu?.resources?.limits], [0, { cpu: '2', memory: '1Gi' }]);
+    const memory = await resize({ memory: '2Gi' });
+    assert.deepEqual([memory?.restartCount, memory?.resources?.limits], [1, { cpu: '2', memory: '2Gi' }]);
+    assert.equal(memory?.lastState?.terminated?.exitCode, 137);
+  }));

@@ -4,12 +4,15 @@ import type { Client, Informers } from '../client/contract.ts';
 import type { EventRecorder } from '../client/event-recorder.ts';
 import { recordEvents } from '../client/events.ts';
 import type { Environment } from '../lib/environment.ts';
+import { judgeResize, type ResizeRefusal } from '../machinery/pod-resize.ts';
+import { isTerminal } from '../machinery/pods.ts';
 import { isReason } from '../machinery/status.ts';
 import { DEFAULT_LEASE_SECONDS, type LeaseHolder, renewLease, renewLeases } from './lease-renewal.ts';
 import { LifecycleDriver } from './lifecycle-driver.ts';
 import { NODE_STAGES, type NodeFacts, type NodeShape, newNode } from './node-stages.ts';
 import { nodeAddress, PodAddresses } from './pod-addresses.ts';
 import { POD_STAGES, type PodFacts } from './pod-stages.ts';
+import { asHeld } from './resize-stages.ts';
 import type { StageOutcome } from './stage.ts';
 
 export interface SimulatedNodesContext {
@@ -240,7 +243,22 @@ class Fleet implements SimulatedNodes {
     const { uid = '' } = pod.metadata;
     const podIP = this.#addresses.allocate(uid, member.shape.name, member.index, pod.status?.podIP);
     if (podIP === undefined) return undefined;
-    return { nowMs: this.#context.env.clock.now(), hostIP: member.shape.internalIP, podIP, startMs, stopMs };
+    return {
+      ...{ nowMs: this.#context.env.clock.now(), hostIP: member.shape.internalIP, podIP, startMs, stopMs },
+      judge: (asked, allocated) => this.#judge(asked, allocated),
+    };
+  }
+
+  /** Looks at every pod: resizes are rare. */
+  #judge(pod: Pod, allocated: Pod): ResizeRefusal | undefined {
+    const { informers } = this.#context;
+    const { nodeName = '' } = pod.spec;
+    const there = informers.for('pods').list();
+    const others = there.filter(
+      (other) => other.spec.nodeName === nodeName && other.metadata.uid !== pod.metadata.uid && !isTerminal(other),
+    );
+    const allocatable = informers.for('nodes').get(nodeName)?.status?.allocatable ?? {};
+    return judgeResize({ pod, allocated, others: others.map(asHeld), allocatable });
   }
 
   async #performPod(pod: Pod, outcome: StageOutcome, signal: AbortSignal): Promise<void> {

@@ -180,6 +180,15 @@ export interface RuntimeContainerStatus {
   readonly annotations: StringMap;
   readonly mounts: readonly Mount[];
   readonly logPath: string;
+  /** Null from runtimes that do not say. */
+  readonly resources: { readonly linux: ReportedResources | null } | null;
+}
+
+export interface ReportedResources {
+  readonly cpuPeriod: string;
+  readonly cpuQuota: string;
+  readonly cpuShares: string;
+  readonly memoryLimitInBytes: string;
 }
 
 export interface ExecSyncResult {

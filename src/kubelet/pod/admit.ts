@@ -1,8 +1,7 @@
 // Whether the node takes a pod that was given to it: the kubelet's own check, for pods that no scheduler looked at or
 // that raced with others. Pure.
 import type { Node, Pod } from '../../api/generated/types.ts';
-import { podRequestNumbers } from '../../machinery/pods.ts';
-import { milliValue, quantityValue } from '../../machinery/quantity.ts';
+import { shortage, shortageMessage } from '../../machinery/pod-resize.ts';
 import type { PodFailure } from './status.ts';
 
 export function admitPod(pod: Pod, others: readonly Pod[], node: Node): PodFailure | undefined {
@@ -14,28 +13,8 @@ function rejected(reason: string, message: string): PodFailure {
 }
 
 function resources(pod: Pod, others: readonly Pod[], node: Node): PodFailure | undefined {
-  const allocatable = node.status?.allocatable ?? {};
-  const maxPods = quantityValue(allocatable.pods ?? '110');
-  if (others.length + 1 > maxPods) return short('pods', 1, others.length, maxPods);
-  const used = new Map<string, number>();
-  for (const other of others) {
-    for (const [name, value] of podRequestNumbers(other)) used.set(name, (used.get(name) ?? 0) + value);
-  }
-  for (const [name, value] of podRequestNumbers(pod)) {
-    if (value === 0) continue;
-    const text = allocatable[name];
-    // What the node does not know at all cannot be had from it, except for what it learns of later (extended resources).
-    if (text === undefined) continue;
-    const capacity = name === 'cpu' ? milliValue(text) : quantityValue(text);
-    const taken = used.get(name) ?? 0;
-    if (taken + value > capacity) return short(name, value, taken, capacity);
-  }
-  return undefined;
-}
-
-function short(name: string, requested: number, used: number, capacity: number): PodFailure {
-  const message = `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`;
-  return rejected(`OutOf${name}`, message);
+  const short = shortage(pod, others, node.status?.allocatable ?? {});
+  return short && rejected(`OutOf${short.name}`, shortageMessage(short));
 }
 
 function nodeName(pod: Pod, node: Node): PodFailure | undefined {

@@ -3,7 +3,9 @@
 import type { Container, ContainerState, ContainerStatus, Pod, VolumeMountStatus } from '../../api/generated/types.ts';
 import type { Draft } from '../../api/object.ts';
 import { isSidecar } from '../../machinery/pods.ts';
+import { canonicalQuantity, formatQuantity } from '../../machinery/quantity.ts';
 import { formatTime } from '../../machinery/time.ts';
+import { desiredResources, sameCpuLimit, sameCpuRequest } from '../runtime/resources.ts';
 import { containerID, newestContainer, type ObservedContainer, type ObservedPod } from './observed.ts';
 import { shouldStart } from './restart.ts';
 
@@ -24,6 +26,7 @@ export interface ContainerFacts {
 }
 
 type MutableStatus = Draft<ContainerStatus>;
+type Resources = NonNullable<MutableStatus['resources']>;
 
 export function containerStatuses(
   facts: ContainerFacts,
@@ -55,9 +58,34 @@ function fromRuntime(facts: ContainerFacts, container: Container): MutableStatus
     restartCount: lostTrack ? (previous?.restartCount ?? 0) + 1 : newest.restartCount,
     state,
     lastState: before ? stateOf(before, undefined) : (structuredClone(lastStateFor(previous, newest)) ?? {}),
-    resources: structuredClone(container.resources ?? {}) as NonNullable<MutableStatus['resources']>,
+    resources: resourcesOf(container, newest),
     ...(container.resources?.requests && { allocatedResources: { ...container.resources.requests } }),
   };
+}
+
+/** What a running container has, as far as the runtime says; of all else, and of others, what is set aside. */
+function resourcesOf(container: Container, seen: ObservedContainer): Resources {
+  const resources = structuredClone(container.resources ?? {}) as Resources;
+  if (seen.state !== 'running' || !seen.resources) return resources;
+  const { cpuRequestMilli, cpuLimitMilli, memoryLimitBytes } = seen.resources;
+  const desired = desiredResources(container);
+  const put = (field: 'requests' | 'limits', name: string, amount: number, text: string): void => {
+    const { [name]: _, ...others } = resources[field] ?? {};
+    resources[field] = amount === 0 ? others : { ...others, [name]: text };
+  };
+  if (!sameCpuRequest(cpuRequestMilli, desired.cpuRequestMilli)) {
+    put('requests', 'cpu', cpuRequestMilli, canonicalQuantity(`${cpuRequestMilli}m`));
+  }
+  if (!sameCpuLimit(cpuLimitMilli, desired.cpuLimitMilli)) {
+    put('limits', 'cpu', cpuLimitMilli, canonicalQuantity(`${cpuLimitMilli}m`));
+  }
+  if (memoryLimitBytes !== desired.memoryLimitBytes)
+    put('limits', 'memory', memoryLimitBytes, bytesText(memoryLimitBytes));
+  return resources;
+}
+
+function bytesText(bytes: number): string {
+  return formatQuantity({ unscaled: BigInt(bytes), scale: 0, format: 'BinarySI' });
 }
 
 /** The last end of a container whose dead predecessor has been collected. */

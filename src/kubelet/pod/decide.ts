@@ -3,6 +3,7 @@
 import type { Container, Pod } from '../../api/generated/types.ts';
 import { isSidecar } from '../../machinery/pods.ts';
 import { newestContainer, type ObservedContainer, type ObservedPod, type ObservedSandbox } from './observed.ts';
+import { type ContainerUpdate, containerResize } from './resize.ts';
 import { containerHash, hasFailed, restartsAfter, retriesFailures, shouldStart } from './restart.ts';
 
 export type ProbeVerdict = 'unknown' | 'success' | 'failure';
@@ -17,7 +18,7 @@ export interface ContainerToKill {
   readonly id: string;
   readonly name: string;
   readonly message: string;
-  readonly reason: 'definitionChanged' | 'livenessProbe' | 'startupProbe' | 'unknownState';
+  readonly reason: 'definitionChanged' | 'livenessProbe' | 'startupProbe' | 'unknownState' | 'resize';
 }
 
 export interface ContainerToStart {
@@ -35,19 +36,23 @@ export interface PodActions {
   readonly sandbox: ObservedSandbox | undefined;
   readonly kill: readonly ContainerToKill[];
   readonly start: readonly ContainerToStart[];
+  /** Running containers that get other resources as they run. */
+  readonly update: readonly ContainerUpdate[];
 }
 
 export function decide(pod: Pod, observed: ObservedPod, verdicts: Verdicts): PodActions {
   const sandbox = usableSandbox(pod, observed);
   if (!sandbox) return decideWithoutSandbox(pod, observed);
-  const base = { createSandbox: false, attempt: sandbox.attempt, sandbox };
+  const update: ContainerUpdate[] = [];
+  const base = { createSandbox: false, attempt: sandbox.attempt, sandbox, update };
   const kill: ContainerToKill[] = [];
   const start: ContainerToStart[] = ephemeralToStart(pod, observed);
 
   const init = decideInit(pod, inSandbox(observed, sandbox), verdicts);
-  if (init.failed) return { ...base, killPod: true, kill: [], start: [] };
+  if (init.failed) return { ...base, killPod: true, kill: [], start: [], update: [] };
   kill.push(...init.kill);
   start.push(...init.start);
+  update.push(...init.update);
   if (!init.initialized) return { ...base, killPod: false, kill, start };
 
   let kept = 0;
@@ -63,7 +68,15 @@ export function decide(pod: Pod, observed: ObservedPod, verdicts: Verdicts): Pod
     }
     const killing = reasonToKill(container, status, verdicts);
     if (!killing) {
-      kept++;
+      const resize = containerResize(container, status);
+      if (resize !== 'restart') {
+        if (resize) update.push(resize);
+        kept++;
+        continue;
+      }
+      kill.push(resizeRestart(status));
+      started++;
+      start.push({ container, type: 'regular' });
       continue;
     }
     const again = killing.reason === 'definitionChanged' || restartsAfter(pod, container, 137);
@@ -74,7 +87,7 @@ export function decide(pod: Pod, observed: ObservedPod, verdicts: Verdicts): Pod
     }
   }
   // Only sidecars are left: they end with the containers that they serve.
-  if (kept === 0 && started === 0) return { ...base, killPod: true, kill: [], start: [] };
+  if (kept === 0 && started === 0) return { ...base, killPod: true, kill: [], start: [], update: [] };
   return { ...base, killPod: false, kill, start };
 }
 
@@ -91,7 +104,10 @@ function usableSandbox(pod: Pod, observed: ObservedPod): ObservedSandbox | undef
 function decideWithoutSandbox(pod: Pod, observed: ObservedPod): PodActions {
   const newest = observed.sandboxes[0];
   const attempt = newest ? newest.attempt + 1 : 0;
-  const nothing = { killPod: true, createSandbox: false, attempt, sandbox: undefined, kill: [], start: [] };
+  const nothing = {
+    ...{ killPod: true, createSandbox: false, attempt, sandbox: undefined },
+    ...{ kill: [], start: [], update: [] },
+  };
   // A pod that is not to be restarted does not get a second sandbox for what has run in the first.
   if (!retriesFailures(pod) && attempt > 0 && observed.containers.length > 0) return nothing;
   const succeeded = (c: Container): boolean => {
@@ -112,6 +128,7 @@ interface InitDecision {
   readonly failed: boolean;
   readonly kill: ContainerToKill[];
   readonly start: ContainerToStart[];
+  readonly update: ContainerUpdate[];
 }
 
 /**
@@ -122,7 +139,11 @@ function decideInit(pod: Pod, observed: ObservedPod, verdicts: Verdicts): InitDe
   const containers = pod.spec.initContainers ?? [];
   const kill: ContainerToKill[] = [];
   const start: ContainerToStart[] = [];
-  const result = (initialized: boolean, failed = false): InitDecision => ({ initialized, failed, kill, start });
+  const update: ContainerUpdate[] = [];
+  const result = (initialized: boolean, failed = false): InitDecision => ({
+    ...{ initialized, failed },
+    ...{ kill, start, update },
+  });
   if (containers.length === 0) return result(true);
   const wasInitialized = pod.spec.containers.some((c) => newestContainer(observed, c.name) !== undefined);
   let reached = containers.length - 1;
@@ -136,6 +157,7 @@ function decideInit(pod: Pod, observed: ObservedPod, verdicts: Verdicts): InitDe
       const step = decideSidecar(container, status, verdicts);
       if (step.kill) kill.push(step.kill);
       if (step.start) start.push({ container, type: 'init' });
+      if (step.update) update.push(step.update);
       if (i === reached && !wasInitialized && step.started) initialized = next(i);
     } else if (i === reached && !wasInitialized) {
       if (status!.state === 'exited' && status!.exitCode === 0) initialized = next(i);
@@ -161,6 +183,7 @@ interface SidecarStep {
   readonly started: boolean;
   readonly start: boolean;
   readonly kill?: ContainerToKill;
+  readonly update?: ContainerUpdate;
 }
 
 function decideSidecar(container: Container, status: ObservedContainer | undefined, verdicts: Verdicts): SidecarStep {
@@ -170,7 +193,10 @@ function decideSidecar(container: Container, status: ObservedContainer | undefin
   if (killing) {
     return { started: false, start: true, kill: { ...killing, message: `${killing.message}, will be restarted` } };
   }
-  return { started: !container.startupProbe || verdicts.startup(status.id) === 'success', start: false };
+  const resize = containerResize(container, status);
+  if (resize === 'restart') return { started: false, start: true, kill: resizeRestart(status) };
+  const started = !container.startupProbe || verdicts.startup(status.id) === 'success';
+  return { started, start: false, ...(resize && { update: resize }) };
 }
 
 function ephemeralToStart(pod: Pod, observed: ObservedPod): ContainerToStart[] {
@@ -196,6 +222,10 @@ function reasonToKill(
     return { id, name, reason: 'startupProbe', message: `${noun} ${name} failed startup probe` };
   }
   return undefined;
+}
+
+function resizeRestart({ id, name }: ObservedContainer): ContainerToKill {
+  return { id, name, reason: 'resize', message: `Container ${name} resize requires restart` };
 }
 
 function unknownState({ id, name }: ObservedContainer): ContainerToKill {

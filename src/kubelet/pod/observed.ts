@@ -3,6 +3,13 @@
 
 export type ContainerStateName = 'created' | 'running' | 'exited' | 'unknown';
 
+/** What a running container may use, as the runtime says; 0: as much as there is. */
+export interface ActualResources {
+  readonly cpuRequestMilli: number;
+  readonly cpuLimitMilli: number;
+  readonly memoryLimitBytes: number;
+}
+
 export interface ObservedContainer {
   readonly id: string;
   readonly name: string;
@@ -21,6 +28,8 @@ export interface ObservedContainer {
   /** The part of the container's specification that a change of means a new container. */
   readonly hash: string;
   readonly logPath: string;
+  /** Absent where the runtime does not say. */
+  readonly resources?: ActualResources;
 }
 
 export interface ObservedSandbox {

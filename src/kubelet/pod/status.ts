@@ -6,6 +6,7 @@ import { formatTime } from '../../machinery/time.ts';
 import { type ContainerFacts, containerStatuses, type WaitingReason } from './container-status.ts';
 import type { ObservedPod } from './observed.ts';
 import { type PodPhase, podPhase } from './phase.ts';
+import { RESIZE_CONDITIONS } from './resize-report.ts';
 
 /** A pod that the kubelet has given up: evicted, past its deadline, or not admitted. */
 export interface PodFailure {
@@ -27,10 +28,15 @@ export interface StatusFacts {
   /** Whether a usable sandbox exists. */
   readonly sandboxReady: boolean;
   readonly nowMs: number;
+  /** The conditions that say how far a resize is. */
+  readonly resize?: readonly Omit<PodCondition, 'lastTransitionTime'>[];
 }
 
 /** The conditions that the kubelet owns, in the order in which it writes them. */
-const OWN_CONDITIONS = ['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled'];
+const OWN_CONDITIONS: readonly string[] = [
+  ...RESIZE_CONDITIONS,
+  ...['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled'],
+];
 
 export function podStatus(facts: StatusFacts): PodStatus {
   const { pod, previous, hostIPs } = facts;
@@ -59,7 +65,14 @@ export function podStatus(facts: StatusFacts): PodStatus {
     containerStatuses: regular,
     qosClass: qosClass(pod),
     ...(ephemeral.length > 0 && { ephemeralContainerStatuses: ephemeral }),
+    ...podLevel(pod),
   };
+}
+
+/** Resources that are given for the pod as a whole, as they are set aside. */
+function podLevel({ spec: { resources } }: Pod): Pick<PodStatus, 'resources' | 'allocatedResources'> {
+  if (!resources?.requests && !resources?.limits) return {};
+  return { ...(resources.requests && { allocatedResources: resources.requests }), resources };
 }
 
 /** A terminal phase is never left. */
@@ -106,7 +119,12 @@ function conditions(facts: StatusFacts, all: readonly ContainerStatus[], phase: 
       lastTransitionTime: since ?? formatTime(nowMs),
     };
   });
-  return [...others, ...stamped];
+  const resize = (facts.resize ?? []).map((condition) => {
+    const before = findCondition(previous?.conditions, condition.type);
+    const since = before?.reason === condition.reason ? before?.lastTransitionTime : undefined;
+    return { ...condition, lastTransitionTime: since ?? formatTime(nowMs) };
+  });
+  return [...others, ...resize, ...stamped];
 }
 
 /** Lists are printed as Go prints them: `[a b]`. */

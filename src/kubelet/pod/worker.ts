@@ -2,6 +2,8 @@
 import type { Container, Pod, PodStatus, Secret } from '../../api/generated/types.ts';
 import { sleep, type Timer } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
+import type { ResizeRefusal } from '../../machinery/pod-resize.ts';
+import type { Allocations } from '../allocation/allocations.ts';
 import { type FailureBackoff, goSeconds } from '../backoff.ts';
 import { isRuntimeDown } from '../cri/client.ts';
 import type { FieldContext } from '../env/fields.ts';
@@ -11,12 +13,16 @@ import type { ProbeManager } from '../probes/manager.ts';
 import type { Cgroups } from '../runtime/cgroups.ts';
 import type { PodObserver } from '../runtime/observe.ts';
 import type { KillRequest, PodRuntime, StartContext } from '../runtime/pod-runtime.ts';
+import { type PodResizer, ResizeError } from '../runtime/resize.ts';
+import { podCgroup } from '../runtime/resources.ts';
 import type { StatusManager } from '../status-manager.ts';
 import { MountError, type VolumeManager } from '../volumes/manager.ts';
 import type { WaitingReason } from './container-status.ts';
 import { type ContainerToKill, type ContainerToStart, decide, type PodActions } from './decide.ts';
 import { deadlineMs, graceSeconds } from './grace.ts';
 import { containerID, isAnythingRunning, newestContainer, type ObservedPod } from './observed.ts';
+import { isResizing } from './resize.ts';
+import { ResizeReport } from './resize-report.ts';
 import { containerHash, everyContainer, sidecars } from './restart.ts';
 import { StartError } from './start-error.ts';
 import { type PodFailure, podStatus } from './status.ts';
@@ -31,12 +37,16 @@ export interface WorkerTools {
   readonly probes: ProbeManager;
   readonly events: PodEvents;
   readonly cgroups: Cgroups;
+  readonly allocations: Allocations;
+  readonly resizer: PodResizer;
   /** Crashing containers, by pod uid, container name and hash. */
   readonly crashes: FailureBackoff;
   readonly nodeName: string;
   readonly hostIPs: readonly string[];
   /** Whether the node takes the pod; asked once, before anything of it runs. */
   readonly admit: (pod: Pod) => PodFailure | undefined;
+  /** Decides about all pods that ask for other resources than they have: their workers are told (`judged`). */
+  readonly judgeResizes: () => void;
   /** Learns the node as the API has it now. */
   readonly refreshNode: (signal: AbortSignal) => Promise<void>;
   /** The pod is gone from API and node. */
@@ -54,6 +64,9 @@ const MAX_IMMEDIATE_SYNCS = 50;
 export class PodWorker {
   readonly uid: string;
   readonly #t: WorkerTools;
+  /** As the API has it. */
+  #asked: Pod;
+  /** With what is set aside for it in the place of what is asked for: what is done here is done for this one. */
   #pod: Pod;
   #observed: ObservedPod;
   /** Deleted from the API: no status is written, and the node is cleared of it. */
@@ -64,6 +77,9 @@ export class PodWorker {
   #ended = false;
   #cleared = false;
   readonly #waiting = new Map<string, WaitingReason>();
+  readonly #resize: ResizeReport;
+  /** What the pod's group was last given; undefined: not known to this kubelet. */
+  #grouped: string | undefined;
   #dirty = true;
   #busy: Promise<void> | undefined;
   #interrupt = new AbortController();
@@ -73,7 +89,9 @@ export class PodWorker {
   constructor(pod: Pod, tools: WorkerTools, signal: AbortSignal) {
     this.uid = pod.metadata.uid!;
     this.#t = tools;
-    this.#pod = pod;
+    this.#asked = pod;
+    this.#pod = tools.allocations.laidOver(pod);
+    this.#resize = new ResizeReport((type, reason, message) => tools.events.pod(this.#asked, type, reason, message));
     this.#observed = { uid: this.uid, name: '', namespace: '', sandboxes: [], containers: [] };
     this.#signal = signal;
     signal.addEventListener('abort', this.#stop, { once: true });
@@ -82,8 +100,31 @@ export class PodWorker {
 
   readonly #stop = (): void => this.#timer?.cancel();
 
+  /** With what is set aside for it. */
   get pod(): Pod {
     return this.#pod;
+  }
+
+  /** As the API has it: it may ask for other resources than are set aside. */
+  get asked(): Pod {
+    return this.#asked;
+  }
+
+  /** Whether the pod asks for other resources than it has, and still could get them. */
+  get asksForOther(): boolean {
+    return this.#admitted && !this.#isEnding() && this.#t.allocations.differs(this.#asked);
+  }
+
+  /** The node's verdict about what the pod asks for. */
+  judged(refusal: ResizeRefusal | undefined): void {
+    if (refusal) {
+      if (this.#resize.refused(this.#asked, refusal)) this.wake();
+      return;
+    }
+    this.#t.allocations.set(this.#asked);
+    this.#pod = this.#t.allocations.laidOver(this.#asked);
+    this.#resize.accepted(this.#asked);
+    this.wake();
   }
 
   get observed(): ObservedPod {
@@ -105,8 +146,8 @@ export class PodWorker {
   }
 
   update(pod: Pod): void {
-    const before = this.#pod;
-    this.#pod = pod;
+    const before = this.#asked;
+    this.#take(pod);
     const begins = !before.metadata.deletionTimestamp && pod.metadata.deletionTimestamp !== undefined;
     const shortened = graceSeconds(pod) < graceSeconds(before);
     // What runs now was begun for a pod that was to live, or to end more slowly.
@@ -114,12 +155,17 @@ export class PodWorker {
     this.wake();
   }
 
+  #take(pod: Pod): void {
+    this.#asked = pod;
+    this.#pod = this.#t.allocations.laidOver(pod);
+  }
+
   /** The pod left the API; `pod` is how it left it, with the grace period of a forced deletion. */
   remove(pod: Pod): void {
     const begins = !this.#pod.metadata.deletionTimestamp;
     const shortened = graceSeconds(pod) < graceSeconds(this.#pod);
     this.#removed = true;
-    this.#pod = pod;
+    this.#take(pod);
     if (begins || shortened) this.#interrupt.abort();
     this.wake();
   }
@@ -174,6 +220,7 @@ export class PodWorker {
     await this.#admit(signal);
     this.#checkDeadline();
     if (this.#isEnding()) return this.#end(signal);
+    await this.#allocate();
     this.#t.objects.register(this.#pod);
     const status = this.#report(false);
     if (status.phase === 'Failed' || status.phase === 'Succeeded') return this.#end(signal);
@@ -195,10 +242,21 @@ export class PodWorker {
     }
     if (!failure) {
       this.#admitted = true;
+      if (!this.#t.allocations.has(this.#asked)) this.#t.allocations.set(this.#asked);
       return;
     }
     this.#failure = failure;
     this.#t.events.pod(this.#pod, 'Warning', failure.reason, failure.message.replace(/^Pod was rejected: /, ''));
+  }
+
+  /** Settles what is set aside for the pod, for good before anything is done with it. */
+  async #allocate(): Promise<void> {
+    const { allocations } = this.#t;
+    if (allocations.differs(this.#asked)) this.#t.judgeResizes();
+    else this.#resize.withdrawn();
+    await allocations.save(this.uid);
+    const regrouped = this.#grouped !== undefined && this.#grouped !== groupOf(this.#pod);
+    this.#resize.seen(this.#pod, isResizing(this.#pod, this.#observed) || (this.#resize.inProgress && regrouped));
   }
 
   #checkDeadline(): void {
@@ -249,6 +307,7 @@ export class PodWorker {
       hostIPs,
       sandboxReady: this.#observed.sandboxes[0]?.ready ?? false,
       nowMs: env.clock.now(),
+      resize: ending ? [] : this.#resize.conditions(),
     });
     if (!this.#removed) statuses.set(this.#pod, status);
     return status;
@@ -261,22 +320,48 @@ export class PodWorker {
       this.#observed = await this.#t.observer.observe(this.uid, signal);
     }
     await Promise.all(actions.kill.map((kill) => this.#kill(kill, signal)));
+    const resizeRetryMs = await this.#applyResize(actions, signal);
     const nothing = actions.start.length === 0 && !actions.createSandbox;
     const volumes = await this.#volumes(signal);
     if (!volumes) return MOUNT_RETRY_MS;
     if (nothing) {
       if (actions.kill.length > 0 || actions.killPod) this.#dirty = true;
-      return this.#untilDeadlineMs();
+      return soonest(resizeRetryMs, this.#untilDeadlineMs());
     }
-    if (!actions.createSandbox) return this.#startAll(actions, volumes, signal);
+    if (!actions.createSandbox) return soonest(resizeRetryMs, await this.#startAll(actions, volumes, signal));
     try {
       await this.#t.runtime.createSandbox(this.#pod, actions.attempt, signal);
     } catch (error) {
       if (signal.aborted || !(error instanceof StartError)) throw error;
       return RETRY_MS;
     }
+    this.#grouped = groupOf(this.#pod);
     // The sandbox has an address now: what starts in it is decided from there.
     this.#dirty = true;
+    return undefined;
+  }
+
+  /** Gives what runs the resources that are set aside. Returns when to try again what could not be done. */
+  async #applyResize(actions: PodActions, signal: AbortSignal): Promise<number | undefined> {
+    if (actions.killPod || !actions.sandbox) return undefined;
+    const group = groupOf(this.#pod);
+    if (actions.update.length === 0 && this.#grouped === group) return undefined;
+    try {
+      await this.#t.resizer.resize(this.#pod, actions.update, signal);
+    } catch (error) {
+      if (signal.aborted || !(error instanceof ResizeError)) throw error;
+      if (actions.update.length === 0 && !this.#resize.inProgress) {
+        // Nothing was resized: the group is as it could be made.
+        this.#grouped = group;
+        return undefined;
+      }
+      this.#resize.failed(this.#pod, error.message);
+      this.#report(false);
+      return RETRY_MS;
+    }
+    this.#grouped = group;
+    // What the runtime has now is looked at again, and said.
+    if (actions.update.length > 0 || this.#resize.inProgress) this.#dirty = true;
     return undefined;
   }
 
@@ -430,6 +515,8 @@ export class PodWorker {
       if (isAnythingRunning(this.#observed)) return RUNTIME_RETRY_MS;
       this.#waiting.clear();
       this.#ended = true;
+      // What it held may be what others wait for.
+      this.#t.judgeResizes();
     }
     this.#report(true);
     await this.#t.volumes.tearDown(this.uid);
@@ -442,14 +529,24 @@ export class PodWorker {
 
   /** Nothing of the pod stays on the node. */
   async #clear(signal: AbortSignal): Promise<void> {
-    const { runtime, statuses, volumes, done } = this.#t;
+    const { allocations, runtime, statuses, volumes, done } = this.#t;
     for (const sandbox of this.#observed.sandboxes) await runtime.removeSandbox(sandbox.id, signal);
     const { name, namespace = '' } = this.#pod.metadata;
     await runtime.removeLogs({ name, namespace, uid: this.uid });
     await volumes.removeDirectory(this.uid);
+    allocations.forget(this.uid);
     statuses.forget(this.uid);
     this.#cleared = true;
     this.#signal.removeEventListener('abort', this.#stop);
     done(this.uid);
   }
+}
+
+/** What the group of a pod is to have, to be compared. */
+function groupOf(pod: Pod): string {
+  return JSON.stringify(podCgroup(pod));
+}
+
+function soonest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }

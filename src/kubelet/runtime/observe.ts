@@ -5,6 +5,7 @@ import type { RuntimeContainer, RuntimeContainerStatus, Sandbox, SandboxStatus }
 import { tailText } from '../logs/tail.ts';
 import type { ContainerStateName, ObservedContainer, ObservedPod, ObservedSandbox } from '../pod/observed.ts';
 import { POD_NAME, POD_NAMESPACE, POD_UID, readNotes } from './labels.ts';
+import { actualResources } from './resources.ts';
 
 const STATES: { readonly [state: string]: ContainerStateName } = {
   CONTAINER_CREATED: 'created',
@@ -108,6 +109,11 @@ export class PodObserver {
     for (const id of this.#sandboxes.keys()) if (!sandboxes.has(id)) this.#sandboxes.delete(id);
   }
 
+  /** What is known of a container has been changed: it is asked for again. */
+  forget(id: string): void {
+    this.#containers.delete(id);
+  }
+
   async #sandbox(listed: Sandbox, signal: AbortSignal | undefined): Promise<ObservedSandbox | undefined> {
     const ready = listed.state === 'SANDBOX_READY';
     const known = this.#sandboxes.get(listed.id);
@@ -170,6 +176,7 @@ async function fromStatus(status: RuntimeContainerStatus, sandboxId: string): Pr
     restartCount: notes.restartCount,
     hash: notes.hash,
     logPath: status.logPath,
+    ...(status.resources?.linux && { resources: actualResources(status.resources.linux) }),
   };
 }
 

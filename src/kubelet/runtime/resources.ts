@@ -2,7 +2,8 @@
 import type { Container, Pod } from '../../api/generated/types.ts';
 import { podLimits, podRequestNumbers, podRequests, qosClass } from '../../machinery/pods.ts';
 import { milliValue, quantityValue } from '../../machinery/quantity.ts';
-import type { LinuxResources } from '../cri/types.ts';
+import type { LinuxResources, ReportedResources } from '../cri/types.ts';
+import type { ActualResources } from '../pod/observed.ts';
 
 const MIN_SHARES = 2;
 const MAX_SHARES = 262_144;
@@ -26,6 +27,11 @@ export function cpuWeight(shares: number): number {
   return Math.floor(1 + ((shares - MIN_SHARES) * 9999) / (MAX_SHARES - MIN_SHARES));
 }
 
+/** The smallest shares that have this weight. */
+export function sharesOfWeight(weight: number): number {
+  return Math.ceil(((weight - 1) * (MAX_SHARES - MIN_SHARES)) / 9999) + MIN_SHARES;
+}
+
 /** Who the kernel kills first when the node is out of memory. */
 export function oomScoreAdj(pod: Pod, container: Container, nodeMemoryBytes: number): number {
   switch (qosClass(pod)) {
@@ -41,20 +47,57 @@ export function oomScoreAdj(pod: Pod, container: Container, nodeMemoryBytes: num
   }
 }
 
+/** What the runtime says that a container has. Shares are rounded down when they are made of milli-CPUs, so here up. */
+export function actualResources(linux: ReportedResources): ActualResources {
+  const shares = Number(linux.cpuShares);
+  const [quota, period] = [Number(linux.cpuQuota), Number(linux.cpuPeriod)];
+  return {
+    cpuRequestMilli: shares >= MIN_SHARES ? Math.ceil((shares * 1000) / SHARES_PER_CPU) : 0,
+    cpuLimitMilli: quota > 0 && period > 0 ? Math.floor((quota * 1000) / period) : 0,
+    memoryLimitBytes: Math.max(0, Number(linux.memoryLimitInBytes)),
+  };
+}
+
+export function desiredResources(container: Container): ActualResources {
+  const { requests, limits } = container.resources ?? {};
+  const cpuLimitMilli = milliValue(limits?.cpu ?? '0');
+  return {
+    cpuRequestMilli: requests?.cpu === undefined ? cpuLimitMilli : milliValue(requests.cpu),
+    cpuLimitMilli,
+    memoryLimitBytes: quantityValue(limits?.memory ?? '0'),
+  };
+}
+
+/** How the kernel is told. */
+export function linuxResources({ cpuRequestMilli, cpuLimitMilli, memoryLimitBytes }: ActualResources): LinuxResources {
+  const quota = cpuQuota(cpuLimitMilli);
+  return {
+    cpuShares: cpuShares(cpuRequestMilli),
+    ...(quota > 0 && { cpuQuota: quota, cpuPeriod: QUOTA_PERIOD_US }),
+    ...(memoryLimitBytes > 0 && { memoryLimitInBytes: memoryLimitBytes }),
+  };
+}
+
+/** Requests for less than the kernel's smallest share are the same to it, as are limits below its smallest quota. */
+export function sameCpu(a: ActualResources, b: ActualResources): boolean {
+  return sameCpuRequest(a.cpuRequestMilli, b.cpuRequestMilli) && sameCpuLimit(a.cpuLimitMilli, b.cpuLimitMilli);
+}
+
+export function sameCpuRequest(a: number, b: number): boolean {
+  return cpuShares(a) === cpuShares(b);
+}
+
+export function sameCpuLimit(a: number, b: number): boolean {
+  return cpuQuota(a) === cpuQuota(b);
+}
+
 export function containerResources(
   pod: Pod,
   container: Container,
   node: { readonly memoryBytes: number; readonly cgroupV2: boolean },
 ): LinuxResources {
-  const { requests, limits } = container.resources ?? {};
-  const limitMilli = milliValue(limits?.cpu ?? '0');
-  const requestMilli = requests?.cpu === undefined ? limitMilli : milliValue(requests.cpu);
-  const quota = cpuQuota(limitMilli);
-  const memory = quantityValue(limits?.memory ?? '0');
   return {
-    cpuShares: cpuShares(requestMilli),
-    ...(quota > 0 && { cpuQuota: quota, cpuPeriod: QUOTA_PERIOD_US }),
-    ...(memory > 0 && { memoryLimitInBytes: memory }),
+    ...linuxResources(desiredResources(container)),
     oomScoreAdj: oomScoreAdj(pod, container, node.memoryBytes),
     // With cgroup v2 a container that runs out of memory ends as a whole.
     ...(node.cgroupV2 && { unified: { 'memory.oom.group': '1' } }),
