@@ -21,6 +21,8 @@ export interface RequestContext {
   readonly signal: AbortSignal;
   /** Adds a Warning header. */
   readonly warn: (text: string) => void;
+  /** Adds an annotation to what the audit tells of the request; absent: nothing is told. */
+  readonly annotate?: ((key: string, value: string) => void) | undefined;
   /** Guards that a leader's writes carry (DESIGN: fencing). */
   readonly guards?: readonly Guard[];
   readonly userAgent?: string;

@@ -14,6 +14,7 @@ import type { TolerationSeconds } from './admission/pod-defaults.ts';
 import { keepPolicyStatus } from './admission/policies/status.ts';
 import { ApiServices } from './aggregation/api-services.ts';
 import { aggregationProxy, type FrontProxy } from './aggregation/proxy.ts';
+import { type AuditOptions, Auditor } from './audit/auditor.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
 import { reconcileBootstrapRoles } from './auth/bootstrap-reconcile.ts';
 import { createCa, issue, type KeyedCertificate } from './auth/certificates.ts';
@@ -105,6 +106,8 @@ export interface ApiServerOptions {
   readonly storeCheckTimeoutMs?: number;
   /** How long clients may take over a connection. */
   readonly timeouts?: ListenerTimeouts;
+  /** What is told of requests, and to whom; absent: nothing. */
+  readonly audit?: AuditOptions;
 }
 
 export interface ApiServer {
@@ -189,8 +192,10 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
   const flowControl = new FlowControl(limits.readOnly + limits.mutating, env, ends);
   const flowSources = { api: registry, tables, caches, env, ctx: ownContext(ends) };
   const flowConfiguration = new FlowControlConfiguration(flowSources, flowControl);
+  const auditor = options.audit && new Auditor({ ...options.audit, env, authorizer });
   const handler = new Handler({
     env,
+    auditor,
     tables,
     api: pipeline,
     authenticator,
@@ -232,6 +237,7 @@ export async function startApiServer(options: ApiServerOptions, signal: AbortSig
     await presence?.ended;
     handler.close();
     await listener.close();
+    await auditor?.flush();
   };
   signal.addEventListener('abort', () => void close(), { once: true });
   try {

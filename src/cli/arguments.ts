@@ -28,6 +28,14 @@ const PROFILE: Record<string, OptionRow> = {
   profile: { type: 'string', help: 'timings: default (as Kubernetes) or fast (seconds)' },
 };
 
+const AUDIT: Record<string, OptionRow> = {
+  'audit-policy-file': { type: 'string', help: 'what to audit: a Policy of audit.k8s.io/v1 (default: nothing)' },
+  'audit-log-path': { type: 'string', help: 'the file that audit events are written to; "-": the standard output' },
+  'audit-log-maxsize': { type: 'string', help: 'MiB after which the file is put aside (default: 100)' },
+  'audit-log-maxage': { type: 'string', help: 'days that files put aside are kept (default: 0, for ever)' },
+  'audit-log-maxbackup': { type: 'string', help: 'files put aside that are kept (default: 0, all)' },
+};
+
 export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   up: {
     usage: 'up [options]',
@@ -55,6 +63,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       network: { type: 'string', help: "with --ha: the hosts' range of addresses, a /24 (default: a free one)" },
       etcd: { type: 'string', help: "with --ha: path of the members' etcd, 3.4 or 3.5 (default: /usr/bin/etcd)" },
       ...PROFILE,
+      ...AUDIT,
     },
   },
   down: {
@@ -150,6 +159,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       'etcd-cafile': { type: 'string', help: "PEM: the authority of the members' certificates" },
       'etcd-certfile': { type: 'string', help: 'PEM: what this server shows to etcd' },
       'etcd-keyfile': { type: 'string', help: 'PEM: its key' },
+      ...AUDIT,
     },
   },
   agent: {

@@ -1,6 +1,7 @@
 // The commands: from what was typed to what is done and printed.
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { runAgentProcess } from '../cluster/agent.ts';
+import type { AuditLogSettings } from '../cluster/audit-log.ts';
 import { down } from '../cluster/down.ts';
 import { clustersDirectory, type Host, Progress } from '../cluster/host.ts';
 import { loadImage } from '../cluster/images.ts';
@@ -83,6 +84,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
         profile: profileFlag(invocation),
         ha: haFlags(invocation),
         drills: invocation.flags.get('no-drills') === true ? false : undefined,
+        audit: auditFlags(invocation),
       },
       json,
       signal,
@@ -172,6 +174,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
           certFile: stringFlag(invocation, 'etcd-certfile'),
           keyFile: stringFlag(invocation, 'etcd-keyfile'),
         },
+        audit: auditFlags(invocation),
       },
       signal,
     );
@@ -213,6 +216,25 @@ function serversFlag(invocation: Invocation): readonly string[] | undefined {
   const bad = servers?.find((server) => !URL.canParse(server) || new URL(server).protocol !== 'https:');
   if (bad !== undefined) throw new UsageError(`--servers must be https URLs with commas between them, not "${bad}"`);
   return servers;
+}
+
+/** Of one server: hosts of their own have no file of this machine. */
+function auditFlags(invocation: Invocation): AuditLogSettings | undefined {
+  const policyFile = stringFlag(invocation, 'audit-policy-file');
+  const logPath = stringFlag(invocation, 'audit-log-path');
+  const maxSizeMiB = numberFlag(invocation, 'audit-log-maxsize', 1, 1_000_000);
+  const maxAgeDays = numberFlag(invocation, 'audit-log-maxage', 0, 100_000);
+  const maxBackups = numberFlag(invocation, 'audit-log-maxbackup', 0, 1_000_000);
+  if (policyFile === undefined && logPath === undefined) return undefined;
+  if (!policyFile || !logPath) throw new UsageError('--audit-policy-file and --audit-log-path go together');
+  if (invocation.flags.get('ha') === true) throw new UsageError('--audit-policy-file is for a cluster of one server');
+  return {
+    policyFile: resolve(policyFile),
+    logPath: logPath === '-' ? logPath : resolve(logPath),
+    ...(maxSizeMiB !== undefined && { maxSizeMiB }),
+    ...(maxAgeDays !== undefined && { maxAgeDays }),
+    ...(maxBackups !== undefined && { maxBackups }),
+  };
 }
 
 function profileFlag(invocation: Invocation): ProfileName | undefined {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { WATCH_PACE_MS } from '../apiserver/http/watch-pace.ts';
 import { uuid } from '../lib/random.ts';
 import { runAgent } from './agent.ts';
+import { type AuditLogSettings, openAudit } from './audit-log.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Host } from './host.ts';
 import type { Layout } from './layout.ts';
@@ -21,13 +22,15 @@ export interface ServerFlags {
   readonly shutdownDelayMs?: number | undefined;
   readonly goawayChance?: number | undefined;
   readonly etcd?: EtcdFlags;
+  /** Default: what the cluster was started with. */
+  readonly audit?: AuditLogSettings | undefined;
 }
 
 /** Runs until the signal aborts. Throws when the store cannot be opened or the port not be listened on. */
 export async function runServerProcess(
   host: Host,
   layout: Layout,
-  { withAgent, profile, shutdownDelayMs, goawayChance, etcd = {} }: ServerFlags,
+  { withAgent, profile, shutdownDelayMs, goawayChance, etcd = {}, ...flags }: ServerFlags,
   signal: AbortSignal,
 ): Promise<void> {
   const { env } = host;
@@ -37,6 +40,8 @@ export async function runServerProcess(
   const timings = PROFILES[settings.profile].server;
   /** Others may take over what this one leaves. */
   const several = etcdEndpoints(settings, etcd).length > 0;
+  const auditLog = flags.audit ?? settings.audit;
+  const audit = auditLog && (await openAudit(auditLog, env.clock));
   const pki = await ensurePki(layout, settings, env);
   const store = await openServerStore(layout, settings, etcd, env);
   const stop = new AbortController();
@@ -56,7 +61,7 @@ export async function runServerProcess(
         profile: settings.profile,
         goawayChance: goawayChance ?? (several ? timings.goawayChance : 0),
         ...(settings.simulatedNodes === 0 && { dnsAddress: settings.dnsAddress }),
-        apiServer: apiServerOptions(settings, pki),
+        apiServer: { ...apiServerOptions(settings, pki), ...(audit && { audit }) },
       },
       serverEnds.signal,
     );

@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { AuditLogSettings } from './audit-log.ts';
 import type { Topology } from './ha/topology.ts';
 import type { ProfileName } from './profiles.ts';
 
@@ -21,6 +22,8 @@ export interface Settings {
   readonly clusterDomain: string;
   readonly bridge: string;
   readonly profile: ProfileName;
+  /** What its API server tells of requests, and where; default: nothing. */
+  readonly audit?: AuditLogSettings;
   /** The hosts of a highly available cluster. */
   readonly topology?: Topology;
   /** The program that its members of etcd run, when it is not Debian's. */

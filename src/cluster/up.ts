@@ -4,6 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { sleep } from '../lib/clock.ts';
+import type { AuditLogSettings } from './audit-log.ts';
 import { Hosts } from './ha/hosts.ts';
 import { freshHaSettings, type HaRequest, mergedHa, startHosts } from './ha/up.ts';
 import { type Host, Progress } from './host.ts';
@@ -30,6 +31,7 @@ export interface UpRequest {
   readonly ha?: Omit<HaRequest, 'profile'> | undefined;
   /** With several hosts: the controller of Drills. */
   readonly drills?: boolean | undefined;
+  readonly audit?: AuditLogSettings | undefined;
 }
 
 export interface UpResult {
@@ -181,6 +183,7 @@ async function freshSettings(host: Host, name: string, request: UpRequest, progr
     clusterDomain,
     bridge,
     profile: request.profile ?? 'default',
+    ...(request.audit && { audit: request.audit }),
   };
 }
 

@@ -64,7 +64,7 @@ export async function encodeList(
     const metadataOf = (item: CachedObject): object => partialMetadata(item.object, accepted);
     return { plain: await encodeItems(head, 'items', result.items, metadataOf, accepted) };
   }
-  const head = { kind: listKind(resource), apiVersion: apiVersionOf(resource), metadata };
+  const head = listHead(result, resource);
   if (accepted.encoding === 'yaml') {
     return { plain: await encodeItems(head, 'items', result.items, (item) => item.object, accepted) };
   }
@@ -102,6 +102,11 @@ function notThat(as: string, found: string): StatusError {
 
 function goType(kind: string, { group }: Resource): string {
   return `${group === '' ? 'core' : group.split('.')[0]}.${kind}`;
+}
+
+/** A list without its items. */
+export function listHead(result: ListResult, resource: Resource): object {
+  return { kind: listKind(resource), apiVersion: apiVersionOf(resource), metadata: listMeta(result) };
 }
 
 export function listKind(resource: Resource): string {

@@ -3,6 +3,7 @@
 import type { Resource, Tables } from '../../api/tables.ts';
 import type { Environment } from '../../lib/environment.ts';
 import { forbidden, StatusError } from '../../machinery/status.ts';
+import type { Auditor } from '../audit/auditor.ts';
 import { type Authenticator, impersonate } from '../auth/authenticate.ts';
 import type { Attributes, Authorizer, ResourceApi, UserInfo } from '../contract.ts';
 import type { FlowControl, Passage } from '../flow-control/flow-control.ts';
@@ -52,6 +53,8 @@ export interface HandlerOptions {
   /** How many objects there are of a resource: what a list of them costs. */
   readonly objects: (row: Resource) => number;
   readonly metrics: ApiServerMetrics;
+  /** Absent: nothing is told of requests. */
+  readonly auditor?: Auditor | undefined;
   /** See ResourceHandlerOptions. */
   readonly watchPaceMs?: number | undefined;
 }
@@ -106,7 +109,7 @@ export class Handler {
   /** Answers one request; never throws. */
   handle(exchange: Exchange): void {
     const startMs = this.#options.env.clock.monotonic();
-    const response = new Response(exchange, this.#auditId());
+    const response = new Response(exchange, givenAuditId(exchange) ?? this.#auditId());
     let info: RequestInfo;
     try {
       info = requestInfo(exchange.method, exchange.path, exchange.query);
@@ -116,7 +119,7 @@ export class Handler {
     }
     const request = { info, response, startMs };
     try {
-      const user = this.#user(exchange);
+      const user = this.#user(request);
       if (!(user instanceof Promise)) this.#serve(request, user);
       else {
         user.then((known) => this.#serve(request, known)).catch((error: unknown) => this.#end(request, error));
@@ -130,13 +133,27 @@ export class Handler {
   #end(request: Received, error?: unknown): void {
     if (error === undefined) {
       this.#count(request);
+      this.#told(request);
       return;
     }
     this.#fail(error, request.response)
-      .then(() => this.#count(request))
+      .then(() => {
+        this.#count(request);
+        this.#told(request, error);
+      })
       .catch((reason: unknown) => {
         this.#options.env.log.error('a request could not be ended', reason, { path: request.info.path });
       });
+  }
+
+  /** Tells the audit that the request is over; of who could not be known, for the first time. */
+  #told({ info, response }: Received, error?: unknown): void {
+    const { auditor } = this.#options;
+    if (!auditor) return;
+    if (error !== undefined) response.audit ??= auditor.begin(info, response, { user: undefined });
+    // A watch that has begun is over when its client, or the server, ends it.
+    if (info.verb === 'watch' && error === undefined) return;
+    response.audit?.complete(response.code, error);
   }
 
   #count({ info, response, startMs }: Received): void {
@@ -223,12 +240,25 @@ export class Handler {
     return listSeats({ objects: objects(row), limit: limit > 0 ? limit : undefined, isSelective });
   }
 
-  #user(exchange: Exchange): UserInfo | Promise<UserInfo> {
-    const { authenticator, authorizer } = this.#options;
-    const credentials = new ExchangeCredentials(exchange, this.#certificates);
+  #user(request: Received): UserInfo | Promise<UserInfo> {
+    const { authenticator } = this.#options;
+    const credentials = new ExchangeCredentials(request.response.exchange, this.#certificates);
     const known = authenticator.atOnce(credentials);
-    if (known) return impersonate(known, credentials, authorizer);
-    return authenticator.authenticate(credentials).then((user) => impersonate(user, credentials, authorizer));
+    if (known) return this.#acting(request, known, credentials);
+    return authenticator.authenticate(credentials).then((user) => this.#acting(request, user, credentials));
+  }
+
+  /** Who acts: the user, or whom they speak for. From here on the audit knows. */
+  #acting({ info, response }: Received, user: UserInfo, credentials: ExchangeCredentials): UserInfo {
+    const { authorizer, auditor } = this.#options;
+    try {
+      const acting = impersonate(user, credentials, authorizer);
+      if (auditor) response.audit = auditor.begin(info, response, { user, as: acting === user ? undefined : acting });
+      return acting;
+    } catch (error) {
+      if (auditor) response.audit = auditor.begin(info, response, { user });
+      throw error;
+    }
   }
 
   #isLongRunning(info: RequestInfo, exchange: Exchange): boolean {
@@ -273,6 +303,15 @@ export class Handler {
     if ('path' in attributes) throw forbidden({ group: '', resource: '' }, '', reason);
     throw forbidden(attributes, attributes.name, reason);
   }
+}
+
+/** Characters of an identifier that a client may give its request. */
+const MAX_AUDIT_ID = 64;
+
+/** The identifier that whoever passes the request on gave it: it stays the same on all servers that it goes through. */
+function givenAuditId(exchange: Exchange): string | undefined {
+  const given = exchange.header('audit-id');
+  return given !== undefined && given !== '' && given.length <= MAX_AUDIT_ID ? given : undefined;
 }
 
 /** A log that is not followed ends by itself. */

@@ -9,6 +9,7 @@ export class ExchangeContext implements RequestContext {
   readonly user: UserInfo;
   readonly warn: (text: string) => void;
   readonly userAgent?: string;
+  readonly annotate?: (key: string, value: string) => void;
   readonly guards?: readonly Guard[];
   readonly #exchange: Exchange;
   #controller: AbortController | undefined;
@@ -24,6 +25,8 @@ export class ExchangeContext implements RequestContext {
     this.#exchange = exchange;
     this.#onAbort = onAbort;
     this.warn = (text) => response.warn(text);
+    const { audit } = response;
+    if (audit) this.annotate = (key, value) => audit.annotate(key, value);
     const userAgent = exchange.header('user-agent');
     if (userAgent !== undefined) this.userAgent = userAgent;
     const guards = parseGuards(exchange.header(GUARDS_HEADER), user);

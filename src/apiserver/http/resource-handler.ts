@@ -12,7 +12,7 @@ import type { ApiServerMetrics } from '../metrics.ts';
 import type { Series } from '../series.ts';
 import { decodeBody, parseBody, parseConfiguration } from './decode-body.ts';
 import { deprecationOf } from './deprecations.ts';
-import { deletedStatus, encodeList, encodeObject, isStored } from './encode.ts';
+import { deletedStatus, encodeList, encodeObject, isStored, listHead } from './encode.ts';
 import { ListBodies } from './list-bodies.ts';
 import {
   type Accepted,
@@ -96,6 +96,7 @@ export class ResourceHandler {
     const accepted = acceptedFor(target, response);
     const resourceVersion = exchange.rawQuery === '' ? null : exchange.query.get('resourceVersion');
     const item = await this.#options.api.get(ctx, target, resourceVersion ? { resourceVersion } : {});
+    response.audit?.answer(item);
     if (isStored(accepted)) return response.send(200, accepted.contentType, item.bytes);
     const table = this.#table(target, accepted, response);
     response.send(200, accepted.contentType, await encodeObject(item, accepted, table));
@@ -109,6 +110,7 @@ export class ResourceHandler {
     const { exchange } = response;
     const accepted = acceptedFor(target, response);
     const result = await this.#options.api.list(ctx, target, listOptions(exchange.query));
+    response.audit?.answerList(listHead(result, target.resource), result);
     const body = await encodeList(result, accepted, this.#table(target, accepted, response), this.#lists);
     await response.sendBig(200, accepted.contentType, body);
   }
@@ -138,10 +140,12 @@ export class ResourceHandler {
         ended: () => {
           this.#watches.delete(end);
           ended();
+          response.audit?.complete(200);
         },
       });
       this.#watches.add(end);
       response.code = 200;
+      response.audit?.started(200);
       return sink;
     };
     const lazy = {
@@ -171,6 +175,7 @@ export class ResourceHandler {
     const options = writeOptions(response.exchange.query, 'CreateOptions');
     acceptedOfWrite(request);
     const body = await this.#body(request, options.fieldValidation);
+    response.audit?.request(body);
     await this.#answer(request, await this.#options.api.create(ctx, target, body, options), 201);
   }
 
@@ -179,6 +184,7 @@ export class ResourceHandler {
     const options = writeOptions(response.exchange.query, 'UpdateOptions');
     acceptedOfWrite(request);
     const body = await this.#body(request, options.fieldValidation);
+    response.audit?.request(body);
     await this.#answer(request, await this.#options.api.update(ctx, target, body, options));
   }
 
@@ -201,6 +207,7 @@ export class ResourceHandler {
     const parsed = apply
       ? await parseConfiguration(bytes, options.fieldValidation ?? 'Warn', ctx.warn)
       : parsePatch(bytes);
+    response.audit?.requestBody(parsed);
     const patch = { type, body: parsed, ...(force !== null && { force: isTrue(force) }) };
     await this.#answer(request, await this.#options.api.patch(ctx, target, patch, options));
   }
@@ -209,6 +216,7 @@ export class ResourceHandler {
     const accepted = withoutTransform(acceptedFor(target, response));
     const options = deleteOptions(response.exchange.query, await this.#deleteBody(response));
     const result = await this.#options.api.delete(ctx, target, options);
+    response.audit?.answer(result.object);
     if (result.kind === 'object') {
       const table = this.#table(target, accepted, response);
       response.send(200, accepted.contentType, await encodeObject(result.object, accepted, table));
@@ -236,6 +244,7 @@ export class ResourceHandler {
     const { kind = 'DeleteOptions' } = value as { kind?: unknown };
     if (kind !== 'DeleteOptions') throw badRequest(`${String(kind)} cannot be handled as a DeleteOptions`);
     const { object } = decode(this.#options.tables, DELETE_OPTIONS.type, value, { fieldValidation: 'Ignore' });
+    response.audit?.requestBody(value);
     return object as unknown as { readonly [key: string]: unknown };
   }
 
@@ -259,6 +268,7 @@ export class ResourceHandler {
   async #answer(request: ResourceRequest, result: WriteResult, code = result.created ? 201 : 200): Promise<void> {
     const { target, response } = request;
     const accepted = acceptedOfWrite(request);
+    response.audit?.answer(result.object);
     if (isStored(accepted)) return response.send(code, accepted.contentType, result.object.bytes);
     const table = this.#table(target, accepted, response);
     response.send(code, accepted.contentType, await encodeObject(result.object, accepted, table));

@@ -3,6 +3,7 @@
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import type { StatusError } from '../../machinery/status.ts';
+import type { AuditRecord } from '../audit/record.ts';
 import { asStatusError, encodeValue } from './encode.ts';
 import type { Exchange, ResponseHeaders } from './exchange.ts';
 import type { ListBody, StoredList } from './list-bodies.ts';
@@ -20,16 +21,18 @@ const compress = promisify(gzip);
 /** An exchange with the headers gathered for its answer. */
 export class Response {
   readonly exchange: Exchange;
-  readonly #auditId: string;
+  readonly auditId: string;
   readonly #warnings: string[] = [];
   /** The code sent, once it has been. */
   code = 0;
+  /** What is told of the request; absent: nothing is. */
+  audit: AuditRecord | undefined;
   /** The FlowSchema and PriorityLevelConfiguration that the request fell under. */
   flow: { readonly schemaUid: string; readonly levelUid: string } | undefined;
 
   constructor(exchange: Exchange, auditId: string) {
     this.exchange = exchange;
-    this.#auditId = auditId;
+    this.auditId = auditId;
   }
 
   warn(text: string): void {
@@ -40,7 +43,7 @@ export class Response {
 
   headers(contentType: string): ResponseHeaders {
     return {
-      'audit-id': this.#auditId,
+      'audit-id': this.auditId,
       'cache-control': 'no-cache, private',
       'content-type': contentType,
       ...(this.flow?.schemaUid && {

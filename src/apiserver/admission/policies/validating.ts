@@ -27,6 +27,22 @@ export const validatingPolicies: AdmissionPlugin = {
   },
 };
 
+/** Characters of one value. */
+const MAX_ANNOTATION = 10 * 1024;
+
+/** What policies have to say to the audit: the values of a key, each once. */
+class Annotations {
+  readonly #values = new Map<string, Set<string>>();
+
+  add(key: string, value: string): void {
+    this.#values.set(key, (this.#values.get(key) ?? new Set()).add(value));
+  }
+
+  publish({ ctx }: AdmissionWorld): void {
+    for (const [key, values] of this.#values) ctx.annotate?.(key, [...values].join(', '));
+  }
+}
+
 /** Why a policy refuses. */
 interface Denial {
   readonly message: string;
@@ -43,16 +59,18 @@ async function judge(
 ): Promise<void> {
   const activations = new Activations(world, request);
   const refusals: StatusError[] = [];
+  const told = new Annotations();
   for (const one of await invocationsOf(world, wanted, request, object)) {
     if (!isInvocation(one)) {
       if (one.policy.failsClosed) refusals.push(refusal(request, object, one, { message: one.why }));
       continue;
     }
     const evaluation = new Evaluation(await activations.in(one.as, object, false), one, new Budget());
-    for (const [i, denial] of (await denials(world, one, evaluation)).entries()) {
+    for (const [i, denial] of (await denials(told, one, evaluation)).entries()) {
       if (denial) refusals.push(...act(world, request, object, one, denial, i));
     }
   }
+  told.publish(world);
   if (refusals[0]) throw refusals[0];
 }
 
@@ -74,9 +92,10 @@ function act(
       const who = `ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}'`;
       world.ctx.warn(`Validation failed for ${who}: ${denial.message}`);
     } else if (action === 'Audit') {
-      // There is no audit backend: what it would be told is told to the log.
-      const fields = { policy: policy.name, binding: binding.name, expressionIndex: index, message: denial.message };
-      world.env.log.info('validation.policy.admission.k8s.io/validation_failure', fields);
+      const { name } = policy;
+      const failure = { message: denial.message, policy: name, binding: binding.name, expressionIndex: index };
+      const told = [{ ...failure, validationActions: binding.actions }];
+      world.ctx.annotate?.('validation.policy.admission.k8s.io/validation_failure', JSON.stringify(told));
     }
   }
   return refused;
@@ -84,7 +103,7 @@ function act(
 
 /** One entry for each validation, then what audit annotations refuse. */
 async function denials(
-  world: AdmissionWorld,
+  told: Annotations,
   one: Invocation,
   evaluation: Evaluation,
 ): Promise<readonly (Denial | undefined)[]> {
@@ -104,7 +123,7 @@ async function denials(
   } catch (error) {
     return failed(error);
   }
-  return [...found, ...(await auditProblems(world, one, evaluation))];
+  return [...found, ...(await auditProblems(told, one, evaluation))];
 }
 
 /** Throws OutOfBudget: then no other validation has a say either. */
@@ -138,7 +157,7 @@ function messageOf({ source, message }: CompiledValidation, evaluation: Evaluati
   return source.message?.trim() || `failed expression: ${source.expression.trim()}`;
 }
 
-async function auditProblems(world: AdmissionWorld, { policy }: Invocation, evaluation: Evaluation): Promise<Denial[]> {
+async function auditProblems(told: Annotations, { policy }: Invocation, evaluation: Evaluation): Promise<Denial[]> {
   const problems: Denial[] = [];
   for (const { key, value } of policy.auditAnnotations) {
     await evaluation.turn();
@@ -147,7 +166,7 @@ async function auditProblems(world: AdmissionWorld, { policy }: Invocation, eval
       if (typeof said !== 'string' && said !== null) {
         const why = `valueExpression '${value.text}' resulted in unsupported return type`;
         problems.push({ message: `${why}. Return type must be either string or null.`, always: true });
-      } else if (said?.trim()) world.env.log.info(`${policy.name}/${key}`, { value: said.trim().slice(0, 10 * 1024) });
+      } else if (said?.trim()) told.add(`${policy.name}/${key}`, said.trim().slice(0, MAX_ANNOTATION));
     } catch (error) {
       if (policy.failsClosed) problems.push({ message: (error as Error).message, always: true });
     }

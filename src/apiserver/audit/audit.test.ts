@@ -1,0 +1,248 @@
+// Audit as its reader meets it: a server over HTTPS whose events go into a list.
+import assert from 'node:assert/strict';
+import { Agent, request } from 'node:https';
+import { after, before, describe, test } from 'node:test';
+import { Registry } from 'prom-client';
+import { Tables } from '../../api/tables.ts';
+import { FakeClock } from '../../lib/fake-clock.ts';
+import { silentLog } from '../../lib/log.ts';
+import { until } from '../../lib/test-until.ts';
+import { realRandom } from '../../platform/environment.ts';
+import { openMemoryStore } from '../../store/memory.ts';
+import { requestInfo } from '../http/request-info.ts';
+import type { Response } from '../http/response.ts';
+import { type ApiServer, startApiServer } from '../server.ts';
+import { Auditor, MAX_QUEUED_EVENTS } from './auditor.ts';
+import { readAuditPolicy } from './policy.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: what a test looks into is what it asserts
+type Json = any;
+
+const rule = (level: string, resources: readonly string[], more: object = {}): object => ({
+  level,
+  resources: [{ group: '', resources }],
+  ...more,
+});
+const policy = readAuditPolicy({
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  rules: [
+    rule('Metadata', ['secrets', 'configmaps/none']),
+    rule('RequestResponse', ['configmaps'], { omitManagedFields: true }),
+    rule('Request', ['services'], { omitStages: ['RequestReceived'] }),
+    { level: 'None', nonResourceURLs: ['/version'] },
+    { level: 'Metadata', nonResourceURLs: ['/healthz*'] },
+    { level: 'Metadata', verbs: ['watch'] },
+  ],
+});
+const MAPS = '/api/v1/namespaces/default/configmaps';
+
+describe('what is told of requests', () => {
+  const clock = new FakeClock(Date.parse('2026-01-02T03:04:05.006Z'));
+  const store = openMemoryStore({ clock });
+  const events: Json[] = [];
+  let server: ApiServer;
+  let agent: Agent;
+  before(async () => {
+    const env = { clock, random: realRandom, log: silentLog, metrics: new Registry() };
+    const staticTokens = new Map([
+      ['admin', { username: 'admin', groups: ['system:masters'] }],
+      ['nobody', { username: 'nobody', groups: ['system:authenticated'] }],
+    ]);
+    const sink = async (lines: readonly string[]): Promise<void> => {
+      events.push(...lines.map((line) => JSON.parse(line)));
+    };
+    server = await startApiServer(
+      { store, tables: new Tables(), env, staticTokens, anonymous: false, audit: { policy, sink } },
+      new AbortController().signal,
+    );
+    agent = new Agent({ ca: server.caCertificate, keepAlive: true });
+  });
+  after(async () => {
+    agent.destroy();
+    await server.close();
+    await store.close();
+  });
+
+  function ask(
+    method: string,
+    path: string,
+    body?: object,
+    headers: object = {},
+  ): Promise<{ status: number; json: Json; auditId: string }> {
+    return new Promise((resolve, reject) => {
+      const all = {
+        'content-type': 'application/json',
+        authorization: 'Bearer admin',
+        'user-agent': 'test/1',
+        ...headers,
+      };
+      const sent = request(`${server.url}${path}`, { method, agent, headers: all }, (response) => {
+        let text = '';
+        response.on('data', (chunk) => {
+          text += chunk;
+        });
+        response.on('end', () => {
+          const auditId = String(response.headers['audit-id']);
+          resolve({ status: response.statusCode!, json: text.startsWith('{') ? JSON.parse(text) : text, auditId });
+        });
+      });
+      sent.on('error', reject);
+      sent.end(body && JSON.stringify(body));
+    });
+  }
+
+  /** The events of a request, once it is told to be over. */
+  async function told(id: string, last = 'ResponseComplete'): Promise<Json[]> {
+    const found = (): Json[] => events.filter((event) => event.auditID === id);
+    await until(`${last} of ${id}`, async () => found().some((event) => event.stage === last));
+    return found();
+  }
+
+  test('who, what, when and the answer, with the objects where the policy wants them', async () => {
+    const made = await ask('POST', `${MAPS}?fieldManager=t`, { metadata: { name: 'a' }, data: { k: 'v' } });
+    assert.equal(made.status, 201);
+    const [received, complete, ...more] = await told(made.auditId);
+    assert.equal(more.length, 0);
+    const time = '2026-01-02T03:04:05.006000Z';
+    assert.deepEqual(received, {
+      kind: 'Event',
+      apiVersion: 'audit.k8s.io/v1',
+      level: 'RequestResponse',
+      auditID: made.auditId,
+      stage: 'RequestReceived',
+      requestURI: `${MAPS}?fieldManager=t`,
+      verb: 'create',
+      user: { username: 'admin', groups: ['system:masters', 'system:authenticated'] },
+      sourceIPs: ['127.0.0.1'],
+      userAgent: 'test/1',
+      objectRef: { resource: 'configmaps', namespace: 'default', apiVersion: 'v1' },
+      requestReceivedTimestamp: time,
+      stageTimestamp: time,
+    });
+    assert.deepEqual([complete.stage, complete.objectRef.name], ['ResponseComplete', 'a']);
+    assert.deepEqual(complete.responseStatus, { metadata: {}, code: 201 });
+    assert.deepEqual(complete.requestObject.data, { k: 'v' });
+    assert.equal(complete.responseObject.metadata.uid, made.json.metadata.uid);
+    assert.ok(made.json.metadata.managedFields && !complete.responseObject.metadata.managedFields);
+    assert.equal(complete.annotations['authorization.k8s.io/decision'], 'allow');
+    const merge = { 'content-type': 'application/merge-patch+json' };
+    const patched = await ask('PATCH', `${MAPS}/a`, { data: { k: 'w' } }, merge);
+    assert.deepEqual((await told(patched.auditId))[1].requestObject, { data: { k: 'w' } });
+    const listed = (await told((await ask('GET', MAPS)).auditId))[1];
+    assert.equal(listed.responseObject.kind, 'ConfigMapList');
+    assert.ok(listed.responseObject.items.some((one: Json) => one.metadata.name === 'a'));
+  });
+
+  test('of secrets no more than that somebody asked for them', async () => {
+    const made = await ask('POST', '/api/v1/namespaces/default/secrets', {
+      metadata: { name: 's' },
+      stringData: { p: 'word' },
+    });
+    const all = await told(made.auditId);
+    assert.deepEqual(
+      all.map((event) => event.stage),
+      ['RequestReceived', 'ResponseComplete'],
+    );
+    assert.ok(!JSON.stringify(all).includes('word') && !all[1].requestObject && !all[1].responseObject);
+  });
+
+  test('the request only, without its first stage; nothing at all', async () => {
+    const made = await ask('POST', '/api/v1/namespaces/default/services', {
+      metadata: { name: 's' },
+      spec: { ports: [{ port: 1 }] },
+    });
+    const all = await told(made.auditId);
+    assert.deepEqual(
+      all.map((event) => event.stage),
+      ['ResponseComplete'],
+    );
+    assert.ok(all[0].requestObject && !all[0].responseObject);
+    const none = await ask('GET', '/version');
+    await told((await ask('GET', '/healthz')).auditId);
+    assert.equal(events.filter((event) => event.auditID === none.auditId).length, 0);
+  });
+
+  test('refusals, of who may not, who is unknown, and who speaks for another', async () => {
+    const forbidden = await ask('GET', `${MAPS}/a`, undefined, { authorization: 'Bearer nobody' });
+    const refused = (await told(forbidden.auditId))[1];
+    assert.deepEqual([refused.responseStatus.code, refused.responseStatus.reason], [403, 'Forbidden']);
+    assert.equal(refused.annotations['authorization.k8s.io/decision'], 'forbid');
+    const unknown = await ask('GET', `${MAPS}/a`, undefined, { authorization: 'Bearer wrong' });
+    const [, failed] = await told(unknown.auditId);
+    assert.deepEqual([failed.user, failed.responseStatus.code], [{}, 401]);
+    const as = await ask('GET', `${MAPS}/a`, undefined, { 'impersonate-user': 'nobody' });
+    const [spoken] = await told(as.auditId);
+    assert.deepEqual([spoken.user.username, spoken.impersonatedUser.username], ['admin', 'nobody']);
+  });
+
+  test('a watch when it begins and when it ends', async () => {
+    const id = 'given-by-the-client';
+    const sent = request(`${server.url}/api/v1/pods?watch=true`, {
+      agent,
+      headers: { authorization: 'Bearer admin', 'audit-id': id },
+    });
+    sent.on('error', () => undefined);
+    sent.end();
+    await told(id, 'ResponseStarted');
+    assert.ok(!events.some((event) => event.auditID === id && event.stage === 'ResponseComplete'));
+    sent.destroy();
+    const stages = (await told(id)).map((event) => event.stage);
+    assert.deepEqual(stages, ['RequestReceived', 'ResponseStarted', 'ResponseComplete']);
+  });
+
+  test('what admission policies have to say', async () => {
+    const group = '/apis/admissionregistration.k8s.io/v1';
+    const matchConstraints = {
+      resourceRules: [{ operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }],
+    };
+    const auditAnnotations = [{ key: 'size', valueExpression: "'has ' + string(size(object.data))" }];
+    const validations = [{ expression: 'false', message: 'never' }];
+    await ask('POST', `${group}/validatingadmissionpolicies`, {
+      metadata: { name: 'p' },
+      spec: { matchConstraints, validations, auditAnnotations },
+    });
+    const spec = { policyName: 'p', validationActions: ['Audit'] };
+    await ask('POST', `${group}/validatingadmissionpolicybindings`, { metadata: { name: 'b' }, spec });
+    let annotations: Json;
+    await until('the policy is asked', async () => {
+      const put = await ask('PUT', `${MAPS}/a`, { metadata: { name: 'a' }, data: { k: 'v' } });
+      assert.equal(put.status, 200);
+      ({ annotations } = (await told(put.auditId))[1]);
+      return annotations['p/size'] !== undefined;
+    });
+    assert.equal(annotations['p/size'], 'has 1');
+    assert.deepEqual(JSON.parse(annotations['validation.policy.admission.k8s.io/validation_failure']), [
+      { message: 'never', policy: 'p', binding: 'b', expressionIndex: 0, validationActions: ['Audit'] },
+    ]);
+  });
+});
+
+test('a sink that hangs holds up nobody: what is too much is counted and lost', async () => {
+  const metrics = new Registry();
+  const clock = new FakeClock(0);
+  const written: string[] = [];
+  let free = (): void => undefined;
+  const hangs = new Promise<void>((resolve) => {
+    free = resolve;
+  });
+  const sink = async (lines: readonly string[]): Promise<void> => {
+    await hangs;
+    written.push(...lines);
+  };
+  const env = { clock, log: silentLog, metrics };
+  const authorizer = { authorize: () => ({ allowed: true, reason: '' }) };
+  const auditor = new Auditor({ policy, sink, env, authorizer });
+  const exchange = { path: '/healthz', rawQuery: '', header: () => undefined, socket: {} };
+  const response = { exchange, auditId: 'x' } as unknown as Response;
+  const info = requestInfo('GET', '/healthz', new URLSearchParams());
+  for (let i = 0; i < MAX_QUEUED_EVENTS + 5; i++) auditor.begin(info, response, { user: undefined });
+  const lost = await metrics.getSingleMetric('apiserver_audit_error_total')!.get();
+  assert.deepEqual(
+    lost.values.map(({ value }) => value),
+    [5],
+  );
+  free();
+  await auditor.flush();
+  assert.equal(written.length, MAX_QUEUED_EVENTS);
+});
