@@ -283,6 +283,27 @@ test('bodies that are not what the path says are refused in upstream’s words',
   assert.equal(cbor.status, 415);
 });
 
+test('CBOR is not served, as upstream without its feature gate: who offers more gets something else', async () => {
+  const headers = { accept: 'application/cbor' };
+  const refused = await http2('GET', CONFIG_MAPS, { headers });
+  assert.deepEqual([refused.status, refused.json.reason], [406, 'NotAcceptable']);
+  assert.match(
+    refused.json.message,
+    /^only the following media types are accepted: application\/json, application\/yaml, application\/vnd.kubernetes.protobuf/,
+  );
+  const either = await http2('GET', CONFIG_MAPS, { headers: { accept: 'application/cbor, application/json;q=0.9' } });
+  assert.deepEqual([either.status, either.headers['content-type']], [200, 'application/json']);
+  const watch = { accept: 'application/cbor-seq' };
+  assert.equal((await http2('GET', `${CONFIG_MAPS}?watch=true&timeoutSeconds=1`, { headers: watch })).status, 406);
+  const type = 'application/apply-patch+cbor';
+  const patched = await http2('PATCH', `${CONFIG_MAPS}/x?fieldManager=t`, {
+    body: 'x',
+    headers: { 'content-type': type },
+  });
+  assert.deepEqual([patched.status, patched.json.reason], [415, 'UnsupportedMediaType']);
+  assert.ok(!patched.json.message.includes('cbor'));
+});
+
 test('unknown fields are warned of by default, and a dry run stores nothing', async () => {
   const { status, headers } = await http1('POST', `${CONFIG_MAPS}?dryRun=All`, {
     body: { ...configMap('dry'), foo: 1 },

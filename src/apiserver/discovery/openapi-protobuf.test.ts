@@ -98,3 +98,19 @@ test('descriptions stand with types and fields, also beside a reference, in both
   const v2 = JSON.parse((await described.version2()).body.plain.toString());
   assert.equal(v2.definitions['io.k8s.api.core.v1.PodSpec'].properties.affinity.description, affinity);
 });
+
+test('it is made in turns of the event loop, of two definitions at most', async () => {
+  const another = createOpenApi(new Tables(), 'v1.36.0');
+  let turns = 0;
+  let over = false;
+  const count = (): void => {
+    turns++;
+    if (!over) setImmediate(count);
+  };
+  setImmediate(count);
+  const { plain } = (await another.version2Protobuf()).body;
+  over = true;
+  const definitions = fieldsOf(inner(plain, 9)).get(1)!.length;
+  const paths = fieldsOf(inner(plain, 8)).get(2)!.length;
+  assert.ok(turns >= Math.floor((definitions + paths) / 2), `${turns} turns for ${definitions} and ${paths}`);
+});
