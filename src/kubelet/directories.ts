@@ -23,8 +23,13 @@ export class Directories {
     return join(this.pods, uid);
   }
 
+  /** Those of one kind. */
+  volumesOf(uid: string, plugin: string): string {
+    return join(this.pod(uid), 'volumes', `kubernetes.io~${plugin}`);
+  }
+
   volume(uid: string, plugin: string, name: string): string {
-    return join(this.pod(uid), 'volumes', `kubernetes.io~${plugin}`, name);
+    return join(this.volumesOf(uid, plugin), name);
   }
 
   subPath(uid: string, volume: string, container: string, index: number): string {

@@ -37,6 +37,7 @@ import { KubeletAccess } from './server/authorize.ts';
 import { type KubeletServer, type KubeletTls, type ServedPod, startKubeletServer } from './server/server.ts';
 import { StatsReader } from './server/stats.ts';
 import { StatusManager } from './status-manager.ts';
+import { ImageVolumes, imagesOfVolumes } from './volumes/images.ts';
 import { VolumeManager } from './volumes/manager.ts';
 import { makeShared, unmountBelow } from './volumes/mounts.ts';
 import { TokenManager } from './volumes/tokens.ts';
@@ -176,7 +177,9 @@ class NodeAgent {
     const objects = new ReferencedObjects(client, { env, backoff: options.relistBackoff }, wake, signal);
     const allocatable = (): Resources => this.#node.allocatable;
     const tokens = new TokenManager(client, env);
-    const volumes = new VolumeManager({ client, env, directories: this.#directories, objects, tokens, allocatable });
+    const directories = this.#directories;
+    const images = new ImageVolumes({ cri, puller: this.#images, objects, directories });
+    const volumes = new VolumeManager({ client, env, directories, objects, tokens, allocatable, images });
     const dns = {
       clusterDns: options.clusterDns,
       clusterDomain: options.clusterDomain,
@@ -418,6 +421,10 @@ class NodeAgent {
     );
   }
 
+  #imagesOfVolumes(): ReadonlySet<string> {
+    return new Set([...this.#workers.values()].filter((w) => w.active).flatMap((w) => imagesOfVolumes(w.pod)));
+  }
+
   /** Orphans, old logs, cgroup shares and images, from time to time. */
   async #keepHouse(): Promise<void> {
     const { clock, log } = this.#env;
@@ -434,7 +441,7 @@ class NodeAgent {
         this.#images.collect();
         if (clock.monotonic() - imagesMs >= IMAGE_GC_MS) {
           imagesMs = clock.monotonic();
-          await this.#imageGc.collect(clock.now(), signal);
+          await this.#imageGc.collect(clock.now(), signal, this.#imagesOfVolumes());
         }
       } catch (error) {
         if (!signal.aborted && !isRuntimeDown(error)) log.error('housekeeping failed', error);

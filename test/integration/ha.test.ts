@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Node } from '../../src/api/generated/types.ts';
 import type { HttpsClient } from '../../src/client/https.ts';
 import { accessFrom, readKubeconfig } from '../../src/client/kubeconfig.ts';
 import { Hosts } from '../../src/cluster/ha/hosts.ts';
@@ -72,6 +73,15 @@ describe('up --ha', () => {
     assert.deepEqual(now.warnings, []);
     assert.deepEqual([now.tolerates.all, now.holders.length], [1, 1]);
     assert.equal(now.hosts.length, 6);
+  });
+
+  test('at least two nodes are ready and take any pod', async () => {
+    const { items } = await cluster.json<{ items: readonly Node[] }>(['get', 'nodes']);
+    const free = items.filter(({ spec, status }) => {
+      const ready = status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True');
+      return ready && !spec.unschedulable && (spec.taints ?? []).every((t) => t.effect === 'PreferNoSchedule');
+    });
+    assert.deepEqual(free.map((node) => node.metadata.name).sort(), WORKERS);
   });
 
   test('control planes take no pods that do not ask for it; three replicas answer across hosts', async () => {

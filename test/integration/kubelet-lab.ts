@@ -2,7 +2,9 @@
 import { execFile } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { request } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
@@ -204,6 +206,45 @@ async function importBusybox(): Promise<void> {
   ]);
   await writeFile(file, archive);
   await importImage({ socket: m.socket }, file);
+}
+
+/** A registry on this machine that has one image, with these files in one layer. Counts how often it is asked for. */
+export async function serveImage(
+  name: string,
+  files: { readonly [path: string]: string },
+): Promise<{ readonly reference: string; readonly pulls: () => number; readonly close: () => Promise<void> }> {
+  const layer = tar(
+    Object.entries(files).map(([path, text]) => ({ name: path, content: Buffer.from(text), mode: 0o755 })),
+  );
+  const digest = (data: Buffer): string => `sha256:${createHash('sha256').update(data).digest('hex')}`;
+  const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
+  const rootfs = { type: 'layers', diff_ids: [digest(layer)] };
+  const config = Buffer.from(JSON.stringify({ architecture, os: 'linux', config: {}, rootfs }));
+  const described = (mediaType: string, data: Buffer) => ({ mediaType, digest: digest(data), size: data.length });
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const manifest = Buffer.from(
+    JSON.stringify({
+      ...{ schemaVersion: 2, mediaType },
+      config: described('application/vnd.oci.image.config.v1+json', config),
+      layers: [described('application/vnd.oci.image.layer.v1.tar', layer)],
+    }),
+  );
+  const blobs = new Map([config, layer, manifest].map((data) => [digest(data), data]));
+  let pulls = 0;
+  const server = createServer((request, response) => {
+    const [, kind, reference = ''] = /^\/v2\/.+\/(manifests|blobs)\/([^?]+)/.exec(request.url ?? '') ?? [];
+    const found = kind === 'manifests' && reference === 'latest' ? manifest : blobs.get(reference);
+    if (kind === 'manifests' && reference === 'latest') pulls++;
+    if (kind !== undefined && !found) return response.writeHead(404).end();
+    const type = found === manifest ? mediaType : 'application/octet-stream';
+    const headers = found && { 'docker-content-digest': digest(found), 'content-length': found.length };
+    response.writeHead(200, { 'content-type': type, ...headers });
+    response.end(request.method === 'HEAD' ? undefined : found);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const close = (): Promise<void> => new Promise((resolve) => server.close(() => resolve()));
+  return { reference: `127.0.0.1:${port}/${name}:latest`, pulls: () => pulls, close };
 }
 
 async function certificates(directory: string): Promise<Machine['tls']> {

@@ -19,6 +19,8 @@ import {
   m,
   NODE,
   podWhen,
+  run,
+  serveImage,
   startKubelet,
   until,
   useMachine,
@@ -293,6 +295,60 @@ describe('kubelet with containerd', () => {
     const following = ask('/containerLogs/default/web/c?follow=true');
     await Promise.all([deletePod('web'), deletePod('greedy'), deletePod('private')]);
     assert.match((await following).body, /stopping\n$/);
+  });
+
+  test('an image is a volume: read only, by its pull policy, whole or in part, and gone with its pod', async () => {
+    const files = await serveImage('files', {
+      'data.json': '{"kitten.jpg":1}',
+      'etc/os-release': 'Alpine Linux',
+      'run.sh': 'exit 0',
+    });
+    const image = { reference: files.reference, pullPolicy: 'Always' as const };
+    const volumes = [{ name: 'volume', image }];
+    const volumeMounts = [
+      { name: 'volume', mountPath: '/volume' },
+      { name: 'volume', mountPath: '/part', subPath: 'etc' },
+    ];
+    const command = ['/bin/sh', '-c', 'trap exit TERM; while :; do sleep 1; done'];
+    const pod = await createPod('pictured', { volumes, containers: [{ name: 'c', command, volumeMounts }] });
+    const running = await podWhen('pictured', 'is ready', isReady);
+    const cri = connectCri(m.socket, env.clock);
+    const snapshots = async () => (await run('ctr', ['-a', m.socket, '-n', 'k8s.io', 'snapshots', 'ls'])).stdout;
+    try {
+      const inside = async (line: string): Promise<readonly [string, number]> => {
+        const id = running.status!.containerStatuses![0]!.containerID!.replace('containerd://', '');
+        const { stdout, exitCode } = await cri.execSync(id, ['sh', '-c', line], 10);
+        return [stdout.toString(), exitCode];
+      };
+      assert.deepEqual(await inside('cat /volume/data.json /part/os-release'), ['{"kitten.jpg":1}Alpine Linux', 0]);
+      assert.notEqual((await inside('touch /volume/new'))[1], 0);
+      assert.notEqual((await inside('/volume/run.sh'))[1], 0);
+      assert.equal(files.pulls() > 0, true);
+      assert.match(await snapshots(), new RegExp(`tsukube-image-volume/${pod.metadata.uid}/volume`));
+
+      // A kubelet that is started again leaves it as it is; the image may go meanwhile.
+      m.stop.abort();
+      await m.kubelet.ended;
+      await cri.removeImage(files.reference);
+      await startKubelet();
+      await until('the node is ready', () => m.kubelet.ready);
+      await podWhen('pictured', 'is ready', isReady);
+      assert.deepEqual(await inside('cat /volume/data.json'), ['{"kitten.jpg":1}', 0]);
+      await deletePod('pictured');
+      assert.doesNotMatch(await snapshots(), /tsukube-image-volume/);
+      assert.doesNotMatch(await readFile('/proc/self/mountinfo', 'utf8'), new RegExp(`${pod.metadata.uid}/volumes`));
+
+      const absent = { reference: 'test.local/absent:1', pullPolicy: 'Never' as const };
+      const lacking = [{ name: 'volume', image: absent }];
+      await createPod('lacking', { volumes: lacking, containers: [{ name: 'c', command, volumeMounts }] });
+      await podWhen('lacking', 'says what it waits for', (p) => {
+        return p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ErrImageNeverPull';
+      });
+      await deletePod('lacking');
+    } finally {
+      cri.close();
+      await files.close();
+    }
   });
 
   test('a new kubelet takes up what runs; containerd killed, containers stay', async () => {

@@ -1,13 +1,15 @@
+import { createHash } from 'node:crypto';
 import {
   type ClientReadableStream,
   credentials,
   loadPackageDefinition,
+  Metadata,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
 import { fromJSON } from '@grpc/proto-loader';
 import type { Clock } from '../../lib/clock.ts';
-import { criDescriptor, eventsDescriptor } from './descriptor.ts';
+import { criDescriptor, eventsDescriptor, snapshotsDescriptor } from './descriptor.ts';
 import type {
   AuthConfig,
   ContainerConfig,
@@ -36,6 +38,9 @@ export interface CallOptions {
 
 const DEFAULT_TIMEOUT_MS = 120_000;
 const PULL_TIMEOUT_MS = 3_600_000;
+/** Containerd's default, which CRI unpacks images with. */
+const SNAPSHOTTER = 'overlayfs';
+const GC_ROOT = 'containerd.io/gc.root';
 /** Lists of a full node stay well below this. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
@@ -134,6 +139,14 @@ export interface CriClient {
   pullImage(image: string, auth: AuthConfig | undefined, options?: CallOptions): Promise<string>;
   removeImage(image: string, options?: CallOptions): Promise<void>;
   imageFsInfo(options?: CallOptions): Promise<readonly FilesystemUsage[]>;
+  /** The digests of an image's layers, unpacked, from the bottom up. */
+  imageLayers(image: string, options?: CallOptions): Promise<readonly string[]>;
+  /**
+   * Shows layers as one directory that cannot be written, under a key, until that is removed; the content stays that long
+   * whatever becomes of the image. The same key again is the same view. Returns what is to be mounted.
+   */
+  viewLayers(key: string, layers: readonly string[], options?: CallOptions): Promise<readonly SnapshotMount[]>;
+  removeView(key: string, options?: CallOptions): Promise<void>;
   /** Calls `onEvent` whenever a task starts, exits, runs out of memory or is cleared away; resolves when the stream ends. */
   taskEvents(onEvent: (topic: string) => void, signal: AbortSignal): Promise<void>;
   close(): void;
@@ -146,6 +159,13 @@ export interface ExecStreams {
   readonly tty: boolean;
 }
 
+/** As mount(2) takes it. */
+export interface SnapshotMount {
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
 interface RawClient {
   close(): void;
   makeUnaryRequest?: unknown;
@@ -153,6 +173,7 @@ interface RawClient {
 }
 type UnaryMethod = (
   request: object,
+  metadata: Metadata,
   options: { deadline: number },
   done: (error: ServiceError | null, answer: unknown) => void,
 ) => { cancel(): void };
@@ -173,6 +194,7 @@ class GrpcCriClient implements CriClient {
   readonly #runtime: RawClient;
   readonly #images: RawClient;
   readonly #events: RawClient;
+  readonly #snapshots: RawClient;
   readonly #clock: Clock;
 
   constructor(endpoint: string, clock: Clock) {
@@ -188,11 +210,13 @@ class GrpcCriClient implements CriClient {
     this.#runtime = new cri.RuntimeService!(address, channel, options);
     this.#images = new cri.ImageService!(address, channel, options);
     this.#events = new events.Events!(address, channel, options);
+    const snapshots = packageOf(snapshotsDescriptor(), ['containerd', 'services', 'snapshots', 'v1']);
+    this.#snapshots = new snapshots.Snapshots!(address, channel, options);
     this.#clock = clock;
   }
 
   close(): void {
-    for (const client of [this.#runtime, this.#images, this.#events]) client.close();
+    for (const client of [this.#runtime, this.#images, this.#events, this.#snapshots]) client.close();
   }
 
   version(options?: CallOptions): Promise<VersionInfo> {
@@ -347,6 +371,33 @@ class GrpcCriClient implements CriClient {
     return answer.imageFilesystems;
   }
 
+  async imageLayers(image: string, options?: CallOptions): Promise<readonly string[]> {
+    const request = { image: { image }, verbose: true };
+    const answer = await this.#call<{ info: StringMap }>(this.#images, 'ImageStatus', request, options);
+    const info = JSON.parse(answer.info.info ?? '{}') as ImageInfo;
+    return info.imageSpec?.rootfs?.diff_ids ?? [];
+  }
+
+  async viewLayers(key: string, layers: readonly string[], options?: CallOptions): Promise<readonly SnapshotMount[]> {
+    const named = { snapshotter: SNAPSHOTTER, key };
+    // The label keeps containerd's garbage collector from it.
+    const request = {
+      ...named,
+      parent: chainId(layers),
+      labels: { [GC_ROOT]: new Date(this.#clock.now()).toISOString() },
+    };
+    try {
+      return (await this.#call<{ mounts: SnapshotMount[] }>(this.#snapshots, 'View', request, options)).mounts;
+    } catch (error) {
+      if (!(error instanceof CriError) || error.code !== status.ALREADY_EXISTS) throw error;
+      return (await this.#call<{ mounts: SnapshotMount[] }>(this.#snapshots, 'Mounts', named, options)).mounts;
+    }
+  }
+
+  async removeView(key: string, options?: CallOptions): Promise<void> {
+    await this.#gone(this.#call(this.#snapshots, 'Remove', { snapshotter: SNAPSHOTTER, key }, options));
+  }
+
   taskEvents(onEvent: (topic: string) => void, signal: AbortSignal): Promise<void> {
     const subscribe = this.#events.Subscribe as (request: object) => ClientReadableStream<{ topic: string }>;
     return new Promise((resolve, reject) => {
@@ -386,7 +437,8 @@ class GrpcCriClient implements CriClient {
       if (signal?.aborted) return reject(signal.reason);
       const unary = client[method] as UnaryMethod;
       const cancel = (): void => call.cancel();
-      const call = unary.call(client, request, { deadline: this.#clock.now() + timeoutMs }, (error, answer) => {
+      const deadline = this.#clock.now() + timeoutMs;
+      const call = unary.call(client, request, inNamespace(), { deadline }, (error, answer) => {
         signal?.removeEventListener('abort', cancel);
         if (!error) resolve(answer as T);
         else reject(signal?.aborted ? signal.reason : criError(method, error));
@@ -394,6 +446,25 @@ class GrpcCriClient implements CriClient {
       signal?.addEventListener('abort', cancel, { once: true });
     });
   }
+}
+
+/** containerd's own services ask for it; CRI has no use for it. */
+function inNamespace(): Metadata {
+  const metadata = new Metadata();
+  metadata.set('containerd-namespace', 'k8s.io');
+  return metadata;
+}
+
+/** The part of an image's verbose status that is read here. */
+interface ImageInfo {
+  readonly imageSpec?: { readonly rootfs?: { readonly diff_ids?: readonly string[] } };
+}
+
+/** The name of a stack of layers (OCI image specification): each digest is of the stack below and the layer on it. */
+export function chainId(layers: readonly string[]): string {
+  const [first = '', ...others] = layers;
+  const digest = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+  return others.reduce((below, layer) => digest(`${below} ${layer}`), first);
 }
 
 function criError(method: string, error: unknown): CriError {

@@ -200,6 +200,28 @@ export function eventsDescriptor(): { nested: Record<string, object> } {
   return { nested: { containerd: { nested: { services: { nested: { events: { nested: { v1 } } } } } } } };
 }
 
+/** The part of containerd's snapshot service that shows what is in an image. */
+export function snapshotsDescriptor(): { nested: Record<string, object> } {
+  const types: Record<string, object> = {
+    ViewSnapshotRequest: message('snapshotter:string=1 key:string=2 parent:string=3 labels:map<string>=4'),
+    ViewSnapshotResponse: message('mounts:Mount[]=1'),
+    MountsRequest: message('snapshotter:string=1 key:string=2'),
+    MountsResponse: message('mounts:Mount[]=1'),
+    RemoveSnapshotRequest: message('snapshotter:string=1 key:string=2'),
+    Empty: message(''),
+    Mount: message('type:string=1 source:string=2 target:string=3 options:string[]=4'),
+    Snapshots: {
+      methods: {
+        View: { requestType: 'ViewSnapshotRequest', responseType: 'ViewSnapshotResponse' },
+        Mounts: { requestType: 'MountsRequest', responseType: 'MountsResponse' },
+        Remove: { requestType: 'RemoveSnapshotRequest', responseType: 'Empty' },
+      },
+    },
+  };
+  const v1 = { nested: types };
+  return { nested: { containerd: { nested: { services: { nested: { snapshots: { nested: { v1 } } } } } } } };
+}
+
 function message(text: string): { fields: Record<string, FieldDescriptor> } {
   const fields: Record<string, FieldDescriptor> = {};
   for (const part of text === '' ? [] : text.split(' ')) {

@@ -59,12 +59,17 @@ export class ImageGarbageCollector {
     this.#keep = keep;
   }
 
-  async collect(nowMs: number, signal: AbortSignal): Promise<readonly Image[]> {
+  /** `mounted`: names of images that are in use though no container was made of them. */
+  async collect(
+    nowMs: number,
+    signal: AbortSignal,
+    mounted: ReadonlySet<string> = new Set(),
+  ): Promise<readonly Image[]> {
     const [images, containers] = await Promise.all([
       this.#cri.listImages({ signal }),
       this.#cri.listContainers({ signal }),
     ]);
-    const refs = new Set(containers.flatMap((c) => [c.imageRef, c.image?.image ?? '']));
+    const refs = new Set([...containers.flatMap((c) => [c.imageRef, c.image?.image ?? '']), ...mounted]);
     const names = (image: Image): string[] => [image.id, ...image.repoTags, ...image.repoDigests];
     const inUse = new Set(
       images.filter((i) => names(i).some((n) => refs.has(n) || this.#keep.has(n))).map((i) => i.id),

@@ -23,7 +23,7 @@ import { deadlineMs, graceSeconds } from './grace.ts';
 import { containerID, isAnythingRunning, newestContainer, type ObservedPod } from './observed.ts';
 import { isResizing } from './resize.ts';
 import { ResizeReport } from './resize-report.ts';
-import { containerHash, everyContainer, sidecars } from './restart.ts';
+import { allContainers, containerHash, everyContainer, sidecars } from './restart.ts';
 import { StartError } from './start-error.ts';
 import { type PodFailure, podStatus } from './status.ts';
 
@@ -376,6 +376,14 @@ export class PodWorker {
       return await this.#t.volumes.ensure(this.#fields(), signal);
     } catch (error) {
       if (signal.aborted || !(error instanceof MountError)) throw error;
+      // An image that cannot be had is what the containers wait for, as for their own.
+      const { cause } = error;
+      if (cause instanceof StartError) {
+        const why = { reason: cause.reason, message: cause.message };
+        for (const container of allContainers(this.#pod)) this.#waiting.set(container.name, why);
+        this.#report(false);
+        return undefined;
+      }
       // Files of a running pod that cannot be renewed are tried again, without a word each time.
       if (!isAnythingRunning(this.#observed)) this.#t.events.pod(this.#pod, 'Warning', 'FailedMount', error.message);
       return undefined;

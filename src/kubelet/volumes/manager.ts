@@ -10,6 +10,7 @@ import type { FieldContext } from '../env/fields.ts';
 import type { ReferencedObjects } from '../objects.ts';
 import { type Payload, type VolumeFile, writeAtomically } from './atomic-writer.ts';
 import { checkHostPath } from './host-path.ts';
+import type { ImageVolumes } from './images.ts';
 import { isMountPoint, mountTmpfs, unmountBelow } from './mounts.ts';
 import { applyFsGroup } from './ownership.ts';
 import { configMapPayload, downwardPayload, secretPayload, VolumeError } from './payload.ts';
@@ -22,6 +23,7 @@ export interface VolumeManagerOptions {
   readonly objects: ReferencedObjects;
   readonly tokens: TokenManager;
   readonly allocatable: () => { readonly [resource: string]: string };
+  readonly images: ImageVolumes;
 }
 
 /** A volume that could not be set up, with its name for the event. */
@@ -67,6 +69,7 @@ export class VolumeManager {
   async tearDown(uid: string): Promise<void> {
     const directory = this.#options.directories.pod(uid);
     await unmountBelow(directory);
+    await this.#options.images.release(uid);
     for (const name of ['volumes', 'volume-subpaths']) {
       await rm(join(directory, name), { recursive: true, force: true });
     }
@@ -86,6 +89,7 @@ export class VolumeManager {
       return volume.hostPath.path;
     }
     if (volume.emptyDir) return this.#emptyDir(volume, pod);
+    if (volume.image) return this.#options.images.ensure(volume, pod, signal);
     if (volume.persistentVolumeClaim) {
       return this.#claim(pod, volume.persistentVolumeClaim.claimName, signal);
     }

@@ -28,6 +28,16 @@ export async function bindMount(source: string, target: string): Promise<void> {
   await run('mount', ['--no-canonicalize', '--bind', source, target]);
 }
 
+/** Mounts for reading only: nothing is written, and nothing is run. */
+export async function mountReadOnly(
+  { type, source, options }: { readonly type: string; readonly source: string; readonly options: readonly string[] },
+  target: string,
+): Promise<void> {
+  const bind = type === 'bind';
+  const kept = bind ? ['bind'] : options.filter((option) => option !== 'rw' && option !== 'ro');
+  await run('mount', ['-t', bind ? 'none' : type, '-o', [...kept, 'ro', 'noexec'].join(','), source, target]);
+}
+
 /** Makes a directory a mount of its own whose mounts propagate both ways, which Bidirectional mounts need. */
 export async function makeShared(path: string): Promise<void> {
   if (!(await isMountPoint(path))) await run('mount', ['--bind', path, path]);
