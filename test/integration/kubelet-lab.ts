@@ -208,17 +208,17 @@ async function importBusybox(): Promise<void> {
   await importImage({ socket: m.socket }, file);
 }
 
-/** A registry on this machine that has one image, with these files in one layer. Counts how often it is asked for. */
+/** A registry on this machine that has one image, with these files, layer by layer. Counts how often it is asked for. */
 export async function serveImage(
   name: string,
-  files: { readonly [path: string]: string },
+  ...files: readonly { readonly [path: string]: string }[]
 ): Promise<{ readonly reference: string; readonly pulls: () => number; readonly close: () => Promise<void> }> {
-  const layer = tar(
-    Object.entries(files).map(([path, text]) => ({ name: path, content: Buffer.from(text), mode: 0o755 })),
+  const layers = files.map((of) =>
+    tar(Object.entries(of).map(([path, text]) => ({ name: path, content: Buffer.from(text), mode: 0o755 }))),
   );
   const digest = (data: Buffer): string => `sha256:${createHash('sha256').update(data).digest('hex')}`;
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
-  const rootfs = { type: 'layers', diff_ids: [digest(layer)] };
+  const rootfs = { type: 'layers', diff_ids: layers.map(digest) };
   const config = Buffer.from(JSON.stringify({ architecture, os: 'linux', config: {}, rootfs }));
   const described = (mediaType: string, data: Buffer) => ({ mediaType, digest: digest(data), size: data.length });
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
@@ -226,10 +226,10 @@ export async function serveImage(
     JSON.stringify({
       ...{ schemaVersion: 2, mediaType },
       config: described('application/vnd.oci.image.config.v1+json', config),
-      layers: [described('application/vnd.oci.image.layer.v1.tar', layer)],
+      layers: layers.map((layer) => described('application/vnd.oci.image.layer.v1.tar', layer)),
     }),
   );
-  const blobs = new Map([config, layer, manifest].map((data) => [digest(data), data]));
+  const blobs = new Map([config, ...layers, manifest].map((data) => [digest(data), data]));
   let pulls = 0;
   const server = createServer((request, response) => {
     const [, kind, reference = ''] = /^\/v2\/.+\/(manifests|blobs)\/([^?]+)/.exec(request.url ?? '') ?? [];

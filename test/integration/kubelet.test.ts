@@ -298,11 +298,8 @@ describe('kubelet with containerd', () => {
   });
 
   test('an image is a volume: read only, by its pull policy, whole or in part, and gone with its pod', async () => {
-    const files = await serveImage('files', {
-      'data.json': '{"kitten.jpg":1}',
-      'etc/os-release': 'Alpine Linux',
-      'run.sh': 'exit 0',
-    });
+    const below = { 'data.json': 'hidden', 'etc/os-release': 'Alpine Linux' };
+    const files = await serveImage('files', below, { 'data.json': '{"kitten.jpg":1}', 'run.sh': 'exit 0' });
     const image = { reference: files.reference, pullPolicy: 'Always' as const };
     const volumes = [{ name: 'volume', image }];
     const volumeMounts = [
@@ -345,6 +342,15 @@ describe('kubelet with containerd', () => {
         return p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ErrImageNeverPull';
       });
       await deletePod('lacking');
+
+      // One layer is mounted in another way than several.
+      const one = [{ name: 'volume', image: { reference: IMAGE, pullPolicy: 'IfNotPresent' as const } }];
+      const reads = ['/bin/sh', '-c', 'cat /volume/etc/passwd && ! touch /volume/x && ! /volume/bin/busybox true'];
+      const once = { name: 'c', command: reads, volumeMounts: [volumeMounts[0]!] };
+      await createPod('single', { restartPolicy: 'Never', volumes: one, containers: [once] });
+      assert.equal((await podWhen('single', 'ends', ended)).status?.phase, 'Succeeded');
+      await deletePod('single');
+      assert.doesNotMatch(await snapshots(), /tsukube-image-volume/);
     } finally {
       cri.close();
       await files.close();
