@@ -164,7 +164,7 @@ class NodeAgent {
     const { env, client, nodeName } = options;
     this.#allocations = new Allocations(this.#directories, env.log);
     const events = new PodEvents(options.events);
-    const observer = new PodObserver(cri);
+    const observer = new PodObserver(cri, env.clock);
     const wake = (uid: string): void => this.#workers.get(uid)?.wake();
     this.#pleg = new Pleg({ cri, env, observer, onChange: wake });
     this.#node = this.#makeNode();

@@ -1,5 +1,6 @@
 // The pods that the runtime has, read over CRI.
 import { open } from 'node:fs/promises';
+import { type Clock, sleep } from '../../lib/clock.ts';
 import { type CriClient, isNotFound } from '../cri/client.ts';
 import type { RuntimeContainer, RuntimeContainerStatus, Sandbox, SandboxStatus } from '../cri/types.ts';
 import { tailText } from '../logs/tail.ts';
@@ -18,6 +19,9 @@ const STATES: { readonly [state: string]: ContainerStateName } = {
 const MAX_MESSAGE_BYTES = 4096;
 const MAX_LOG_MESSAGE_BYTES = 2048;
 const MAX_LOG_MESSAGE_LINES = 80;
+
+/** How much later than of an end the runtime may learn that memory ran out. */
+const OOM_SETTLE_MS = 150;
 
 /** One listing: all that is needed to see what changed. */
 export interface PodRecord {
@@ -73,11 +77,13 @@ export async function listPods(cri: CriClient, uid?: string, signal?: AbortSigna
 /** Turns listings into observed pods; what cannot change any more is asked only once. */
 export class PodObserver {
   readonly #cri: CriClient;
+  readonly #clock: Clock;
   readonly #containers = new Map<string, ObservedContainer>();
   readonly #sandboxes = new Map<string, ObservedSandbox>();
 
-  constructor(cri: CriClient) {
+  constructor(cri: CriClient, clock: Clock) {
     this.#cri = cri;
+    this.#clock = clock;
   }
 
   /** The pod as it is now. */
@@ -148,10 +154,26 @@ export class PodObserver {
       if (isNotFound(error)) return undefined;
       throw error;
     }
+    if (mayHaveRunOutOfMemory(status)) {
+      await sleep(this.#clock, OOM_SETTLE_MS, signal);
+      status = await this.#cri.containerStatus(listed.id, { ...(signal && { signal }) }).catch((error) => {
+        if (!isNotFound(error)) throw error;
+        return status;
+      });
+    }
     const observed = await fromStatus(status, listed.podSandboxId);
     this.#containers.set(listed.id, observed);
     return observed;
   }
+}
+
+/**
+ * That memory ran out reaches the runtime by another way than that the container ended: who asks in between is told of an end
+ * without a reason, for ever, as ends are asked for once.
+ */
+function mayHaveRunOutOfMemory({ state, exitCode, reason, resources }: RuntimeContainerStatus): boolean {
+  const limited = Number(resources?.linux?.memoryLimitInBytes ?? 0) > 0;
+  return state === 'CONTAINER_EXITED' && exitCode === 137 && reason !== 'OOMKilled' && limited;
 }
 
 async function fromStatus(status: RuntimeContainerStatus, sandboxId: string): Promise<ObservedContainer> {
