@@ -22,6 +22,7 @@ const MAX_LOG_MESSAGE_LINES = 80;
 
 /** How much later than of an end the runtime may learn that memory ran out. */
 const OOM_SETTLE_MS = 150;
+const NEVER = new AbortController().signal;
 
 /** One listing: all that is needed to see what changed. */
 export interface PodRecord {
@@ -155,7 +156,7 @@ export class PodObserver {
       throw error;
     }
     if (mayHaveRunOutOfMemory(status)) {
-      await sleep(this.#clock, OOM_SETTLE_MS, signal);
+      await sleep(this.#clock, OOM_SETTLE_MS, signal ?? NEVER);
       status = await this.#cri.containerStatus(listed.id, { ...(signal && { signal }) }).catch((error) => {
         if (!isNotFound(error)) throw error;
         return status;
