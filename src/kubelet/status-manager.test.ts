@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Pod, PodStatus } from '../api/generated/types.ts';
 import { type TestCluster, testCluster } from '../client/test-cluster.ts';
+import { aPod } from './pod/fixtures.ts';
 import { StatusManager, sameStatus, statusPatch } from './status-manager.ts';
 
 let cluster: TestCluster;
@@ -123,4 +124,14 @@ test('a condition that somebody else has overruled is written again; what is old
   await cluster.pass(0);
   const ready = (await read('overruled'))!.status?.conditions?.find((c) => c.type === 'Ready');
   assert.equal(ready?.status, 'True');
+});
+
+test('a resize that is over is taken out of the conditions; those of others are left alone', () => {
+  const type = (name: string) => ({ type: name, status: 'True' });
+  const before = { conditions: [type('PodResizePending'), type('PodResizeInProgress'), type('Other')] };
+  const patch = statusPatch(aPod(), before, { conditions: [type('PodResizeInProgress'), type('Other')] });
+  assert.deepEqual((patch as { status: { conditions: object[] } }).status.conditions, [
+    type('PodResizeInProgress'),
+    { type: 'PodResizePending', $patch: 'delete' },
+  ]);
 });
