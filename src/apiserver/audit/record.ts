@@ -39,6 +39,8 @@ export class AuditRecord {
   /** What the response's object holds on to. */
   #responseWeight = 0;
   #over = false;
+  /** It goes on after the request was taken: whoever ends it says so. */
+  #streams = false;
 
   constructor(options: RecordOptions) {
     this.#options = options;
@@ -83,8 +85,13 @@ export class AuditRecord {
     };
   }
 
+  get streams(): boolean {
+    return this.#streams;
+  }
+
   /** A long answer has begun. */
   started(code: number): void {
+    this.#streams = true;
     this.#tell('ResponseStarted', { metadata: {}, code });
   }
 

@@ -152,7 +152,7 @@ export class Handler {
     if (!auditor) return;
     if (error !== undefined) response.audit ??= auditor.begin(info, response, { user: undefined });
     // A watch that has begun is over when its client, or the server, ends it.
-    if (info.verb === 'watch' && error === undefined) return;
+    if (response.audit?.streams && error === undefined) return;
     response.audit?.complete(response.code, error);
   }
 
