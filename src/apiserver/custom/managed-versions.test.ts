@@ -102,6 +102,26 @@ describe('managers of fields in several versions', () => {
     assert.equal((await ask('GET', `${first}/a`)).json.spec.size, 2);
   });
 
+  test('a new object may come with managers of other versions', async () => {
+    const fieldsV1 = { 'f:spec': { 'f:color': {} } };
+    const entry = {
+      manager: 'two',
+      operation: 'Update',
+      apiVersion: 'example.com/v2',
+      fieldsType: 'FieldsV1',
+      fieldsV1,
+    };
+    const sent = {
+      apiVersion: 'example.com/v1',
+      kind: 'Box',
+      metadata: { name: 'n', managedFields: [entry] },
+      spec: { size: 1 },
+    };
+    const made = await ask('POST', `${first}?fieldManager=one`, sent);
+    assert.equal(made.status, 201, made.text);
+    assert.deepEqual(await managers('n'), ['one v1 size', 'two v2 color']);
+  });
+
   test('an update in one version takes fields from managers of others', async () => {
     await apply(second, 'b', 'one', { scale: 1, color: 'red' });
     const updated = await ask('PATCH', `${first}/b?fieldManager=two`, { spec: { size: 2 } }, merge);

@@ -72,9 +72,10 @@ export class Evaluation {
   }
 
   /** Whether all conditions hold; throws an Error when none is false, but some cannot be told. */
-  meets({ conditions }: Policy): boolean {
+  async meets({ conditions }: Policy): Promise<boolean> {
     const errors: string[] = [];
     for (const condition of conditions) {
+      await this.turn();
       try {
         if (this.run(condition) !== true) return false;
       } catch (error) {

@@ -104,7 +104,7 @@ class Round {
     let written = false;
     const evaluation = (): Promise<Evaluation> => this.#evaluation(one);
     try {
-      if (!(await evaluation()).meets(one.policy)) return { asked: false, changed, written, problems };
+      if (!(await (await evaluation()).meets(one.policy))) return { asked: false, changed, written, problems };
     } catch (error) {
       if (error instanceof StatusError) throw error;
       return { asked: false, changed, written, problems: [(error as Error).message] };

@@ -110,7 +110,7 @@ async function denials(
   const { policy } = one;
   const failed = (error: unknown): Denial[] => (policy.failsClosed ? [{ message: (error as Error).message }] : []);
   try {
-    if (!evaluation.meets(policy)) return [];
+    if (!(await evaluation.meets(policy))) return [];
   } catch (error) {
     return failed(error);
   }

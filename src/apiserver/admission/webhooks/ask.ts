@@ -31,7 +31,7 @@ export async function ask(
   const shown = object && (await world.inVersion(object, as));
   const oldObject = request.old && (await world.inVersion(request.old, as));
   const subject = reviewRequest(world.ctx, request, { uid, as, object: shown, oldObject });
-  if (!meetsConditions(world, hook, request, subject)) return undefined;
+  if (!(await meetsConditions(world, hook, request, subject))) return undefined;
   if (request.dryRun && !hook.harmless) throw noDryRun(hook.name);
   const answer = await callHook(world, hook, subject, mutating);
   if (!answer) return undefined;
@@ -70,12 +70,12 @@ async function callHook(
   }
 }
 
-function meetsConditions(
+async function meetsConditions(
   world: AdmissionWorld,
   hook: Hook,
   request: AdmissionRequest,
   subject: { readonly [member: string]: unknown },
-): boolean {
+): Promise<boolean> {
   if (hook.conditions.count === 0) return true;
   const { object, oldObject, ...described } = subject;
   const { group, version, resource } = request.target.resource;
@@ -85,7 +85,13 @@ function meetsConditions(
   const { rbac } = world;
   const authorize = rbac && ((...asked: Parameters<typeof rbac.authorize>) => rbac.authorize(...asked));
   const authorizer = { authorize, requestResource: place };
-  const verdict = hook.conditions.evaluate({ request: described, object, oldObject, authorizer, user: world.ctx.user });
+  const verdict = await hook.conditions.evaluate({
+    request: described,
+    object,
+    oldObject,
+    authorizer,
+    user: world.ctx.user,
+  });
   if (verdict.kind === 'unclear' && hook.failsClosed) throw forbidden(request.row, place.name, verdict.why);
   return verdict.kind === 'matches';
 }

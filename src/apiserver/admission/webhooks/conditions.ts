@@ -1,5 +1,6 @@
 // matchConditions of webhooks: CEL over the request, the objects and what the user may do.
 import type { MatchCondition } from '../../../api/generated/types.ts';
+import { nextTurn } from '../../../lib/turns.ts';
 import type { UserInfo } from '../../contract.ts';
 import { celValue } from '../../custom/rules/types.ts';
 import { Budget, RUNTIME_COST_BUDGET } from '../policies/budget.ts';
@@ -24,7 +25,7 @@ export type Verdict =
 
 export interface Conditions {
   readonly count: number;
-  evaluate(input: ConditionInput): Verdict;
+  evaluate(input: ConditionInput): Promise<Verdict>;
 }
 
 /** Steps that all conditions of one webhook may take for one request: upstream's share of what a policy may. */
@@ -35,11 +36,12 @@ export function compileConditions(conditions: readonly MatchCondition[]): Condit
   const expressions = conditions.map(({ expression }) => expressionOf(expression));
   return {
     count: conditions.length,
-    evaluate(input) {
+    async evaluate(input) {
       const bindings = bindingsOf(input);
       const budget = new Budget(CONDITIONS_BUDGET);
       const errors: string[] = [];
       for (const expression of expressions) {
+        if (budget.isLongTurn) await nextTurn();
         try {
           if (expression.run(bindings, budget) !== true) return { kind: 'differs' };
         } catch (error) {
