@@ -18,6 +18,8 @@ const PATH = '/api/v1/namespaces/default/configmaps';
 let cluster: EmbeddedCluster;
 /** Between the clients and the server: cuts connections, or lets nothing through. */
 const sockets = new Set<Socket>();
+/** Of answers, until the connection is cut. */
+let bytesLeft = Number.POSITIVE_INFINITY;
 let silent: 'nothing' | 'answers' | 'everything' = 'nothing';
 const relay = createServer((client) => {
   const server = tcp(Number(new URL(cluster.url).port), '127.0.0.1');
@@ -29,6 +31,8 @@ const relay = createServer((client) => {
     from.on('error', () => undefined);
     from.on('close', () => to.destroy());
     from.on('data', (data) => {
+      if (from === server) bytesLeft -= data.length;
+      if (bytesLeft < 0) return cut();
       if (silent === 'nothing' || (silent === 'answers' && from === client)) to.write(data);
     });
   }
@@ -56,6 +60,18 @@ async function connection(pingMs?: number): Promise<Connection> {
 }
 
 describe('a client of drills', () => {
+  it('takes an answer that is cut off for none', async (t) => {
+    const main = await connection();
+    t.after(() => main.close());
+    const body = { metadata: { name: 'long' }, data: { text: 'x'.repeat(600_000) } };
+    await main.ask({ method: 'POST', path: PATH, body, timeoutMs: 5_000 }, signal);
+    bytesLeft = 300_000;
+    const question = { method: 'GET', path: `${PATH}/long`, timeoutMs: 5_000 };
+    await assert.rejects(main.ask(question, signal), NoAnswer);
+    bytesLeft = Number.POSITIVE_INFINITY;
+    assert.match((await main.insist(question, signal)).text, /x{600000}/);
+  });
+
   it('writes, reads and watches through cuts, and its history holds', async (t) => {
     const [main, watching] = [await connection(), await connection(200)];
     t.after(() => {

@@ -207,8 +207,6 @@ export async function askTwice(connection: Connection, question: Question, signa
     const asked = connection.connects;
     try {
       last = await connection.ask(question, signal);
-      // What was cut off is no answer: the connection may have ended in the middle of it.
-      if (last.code < 300 && !isWhole(last.text)) throw new Error('the answer was cut off');
       if (last.code < 500 && last.code !== 429) return { answer: last, error: undefined, retries, isUnknown };
       error = `${question.method} ${last.code}: ${messageOf(last.text)}`;
       // 503 and 429 say that nothing was done; 500 and 504 do not.
@@ -222,15 +220,6 @@ export async function askTwice(connection: Connection, question: Question, signa
     if (retries === 0 && last) connection.renew(asked);
   }
   return { answer: last, error, retries: 1, isUnknown };
-}
-
-function isWhole(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function messageOf(text: string): string {

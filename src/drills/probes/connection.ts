@@ -113,7 +113,11 @@ export class Connection {
         else parts.push(part);
       });
       stream.on('end', () => {
-        if (code > 0) end(() => resolve({ code, text: Buffer.concat(parts).toString('utf8') }));
+        if (code === 0) return;
+        const text = Buffer.concat(parts).toString('utf8');
+        // A connection that ends in the middle of an answer ends the answer as well.
+        if (code < 300 && !isWhole(text)) end(() => reject(new NoAnswer('the answer was cut off')));
+        else end(() => resolve({ code, text }));
       });
       stream.on('error', (error) => end(() => reject(new NoAnswer(error.message, { cause: error }))));
       stream.on('close', () => {
