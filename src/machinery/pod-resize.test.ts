@@ -44,6 +44,9 @@ describe('what is set aside', () => {
       ['2', '1'],
     );
     assert.deepEqual(laid.metadata.labels, { a: 'b' });
+    const { containers } = allocationOf(small);
+    const others = withAllocation(big, { containers: { ...containers, i: asking('7', '7Gi') } });
+    assert.equal(others.spec.initContainers![0]!.resources?.requests?.cpu, '2');
     assert.ok(isResized(big, allocationOf(small)));
   });
 
