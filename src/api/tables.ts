@@ -151,6 +151,8 @@ export class Tables {
   /** A custom resource's row by group and name: any of its versions. */
   readonly #custom = new Map<string, Resource>();
   #groups: readonly Group[] = [];
+  /** By group and name, as they were asked for; forgotten with every change of the resources. */
+  readonly #preferred = new Map<string, Map<string, Resource>>();
   /** Group versions, and what keys share, of the built-in resources. */
   readonly #builtInVersions: ReadonlySet<string>;
   readonly #builtInPrefixes: ReadonlySet<string>;
@@ -184,6 +186,16 @@ export class Tables {
 
   /** The row of a resource at its group's preferred version. */
   preferred(group: string, resource: string): Resource | undefined {
+    const known = this.#preferred.get(group)?.get(resource);
+    if (known) return known;
+    const row = this.#findPreferred(group, resource);
+    if (!row) return undefined;
+    const ofGroup = this.#preferred.get(group) ?? new Map<string, Resource>();
+    this.#preferred.set(group, ofGroup.set(resource, row));
+    return row;
+  }
+
+  #findPreferred(group: string, resource: string): Resource | undefined {
     const found = this.#groups.find((g) => g.name === group);
     const versions = found ? [found.preferred, ...found.versions] : [];
     for (const version of versions) {
@@ -209,12 +221,14 @@ export class Tables {
   }
 
   addResource(row: Resource): void {
+    this.#preferred.clear();
     this.#resources.set(`${row.group}/${row.version}/${row.resource}`, row);
     this.#byKind.set(`${apiVersionOf(row)}/${row.kind}`, row);
     if (row.custom) this.#custom.set(`${row.group}/${row.resource}`, row);
   }
 
   removeResource(row: Resource): void {
+    this.#preferred.clear();
     this.#resources.delete(`${row.group}/${row.version}/${row.resource}`);
     this.#byKind.delete(`${apiVersionOf(row)}/${row.kind}`);
     if (row.custom) this.#custom.delete(`${row.group}/${row.resource}`);
