@@ -112,7 +112,7 @@ function report(answers: readonly (readonly [Case, Answer, Answer])[]): string {
     '',
     'Made by `node scripts/validation.ts --peer DIR --report docs/results/validation.md`: the same wrong objects sent to both.',
     'Compared: status code, reason, and field and reason of every cause. The rules here are those of 1.36, so some answers',
-    'differ because upstream itself has changed since: each is checked against the source of the later version.',
+    'differ because upstream itself has changed since: the last column says how.',
     '',
     `${answers.length} objects; ${answers.length - different.length} answered alike, ${different.length} differently.`,
     '',
