@@ -12,7 +12,7 @@ import { decodeStructural } from './structural/codec.ts';
 import type { Tables, TypeRow } from './tables.ts';
 import { isEmpty, zeroValue } from './zero.ts';
 
-export { arranged, copyByTable, serialize, serializeText } from './serialize.ts';
+export { copyByTable, serialize, serializeText } from './serialize.ts';
 
 type Members = { [key: string]: unknown };
 

@@ -29,16 +29,11 @@ export function serialize(tables: Tables, typeName: string, object: object): Buf
 }
 
 export function serializeText(tables: Tables, typeName: string, object: object): string {
-  return stringifyJson(arranged(tables, typeName, object));
-}
-
-/** An object as its JSON shows it, member by member; it shares with the given one whatever is written as it stands. */
-export function arranged(tables: Tables, typeName: string, object: object): object {
   if (tables.type(typeName).structural) {
     const metadata = planOf(tables, OBJECT_META);
-    return arrangeStructural(object, (value) => arrangeStruct(metadata, value as Members, WRITE));
+    return stringifyJson(arrangeStructural(object, (value) => arrangeStruct(metadata, value as Members, WRITE)));
   }
-  return arrangeStruct(planOf(tables, typeName), object as Members, WRITE_PARTS);
+  return stringifyJson(arrangeStruct(planOf(tables, typeName), object as Members, WRITE_PARTS));
 }
 
 const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';

@@ -4,7 +4,6 @@ import type { KubeObject } from '../api/object.ts';
 import type { Resource } from '../api/tables.ts';
 import type { Selector } from '../machinery/selector.ts';
 import type { Guard, Revision } from '../store/contract.ts';
-import type { Drafts } from './cache/drafts.ts';
 
 /** Who asks (authentication.k8s.io UserInfo). */
 export interface UserInfo {
@@ -122,8 +121,6 @@ export interface CacheSet {
   for(resource: Resource): ResourceCache;
   /** True when all caches show the store's linearizable present for certain, so that nothing has to be waited for. */
   readonly fresh: boolean;
-  /** The objects that are being written, by those who write. */
-  readonly drafts: Drafts;
   /** Waits until all caches show at least the store's linearizable present; returns that revision. */
   consistent(signal: AbortSignal): Promise<Revision>;
 }

@@ -6,7 +6,7 @@ import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 import { sleep } from '../../lib/clock.ts';
 import type { Environment } from '../../lib/environment.ts';
 import type { Log } from '../../lib/log.ts';
-import { nextTurn, onNextTurn } from '../../lib/turns.ts';
+import { nextTurn } from '../../lib/turns.ts';
 import {
   type Revision,
   type Store,
@@ -17,8 +17,6 @@ import {
 } from '../../store/contract.ts';
 import type { CacheSet, ResourceCache } from '../contract.ts';
 import { storeError } from '../store-error.ts';
-import type { PlacedObject } from './cached-object.ts';
-import { Drafts } from './drafts.ts';
 import { partsOf, REGISTRY_ROOT } from './keys.ts';
 import type { Fields } from './matching.ts';
 import { Progress } from './progress.ts';
@@ -100,7 +98,6 @@ async function listAll(store: Store, revision: Revision, signal: AbortSignal): P
 }
 
 export class StoreCaches implements CacheSet {
-  readonly drafts = new Drafts();
   readonly #store: Store;
   readonly #fieldsOf: FieldsOf;
   readonly #env: Pick<Environment, 'clock' | 'random' | 'log'>;
@@ -211,21 +208,15 @@ export class StoreCaches implements CacheSet {
   #apply(events: readonly StoreEvent[]): void {
     const before = this.#progress.revision;
     let revision = before;
-    const drafted: PlacedObject[] = [];
     for (const event of events) {
       const key = event.type === 'put' ? event.stored.key : event.key;
       const at = revisionOf(event);
       invariant(at > before && at >= revision, `a watch goes on: ${at} after ${revision}`);
       revision = at;
       const parts = partsOf(key, this.#resources);
-      if (!parts) continue;
-      const draft = event.type === 'put' ? this.drafts.of(event.stored) : undefined;
-      const object = this.#cacheOf(parts.prefix).apply(event, parts.namespace, draft);
-      if (draft && object) drafted.push(object);
+      if (parts) this.#cacheOf(parts.prefix).apply(event, parts.namespace);
     }
     this.#progress.advance(revision);
-    // Watchers have their events in the next turn, asked for before this; informers take them up before the turn's end.
-    if (drafted.length > 0) onNextTurn(() => drafted.forEach((object) => void object.forgetDraft()));
   }
 
   /** Waits, and begins anew from a list where the history is gone. False: the signal aborted. */

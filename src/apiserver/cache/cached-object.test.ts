@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KubeObject } from '../../api/object.ts';
-import { InvariantError } from '../../lib/assert.ts';
 import { isAsStored, metadataOf, storedLength, withoutRevision, withRevision } from './bytes.ts';
-import { PlacedObject, StoredObject, storedObject, watchFrame } from './cached-object.ts';
+import { PlacedObject, storedObject, watchFrame } from './cached-object.ts';
 
 const POD = '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"ns","labels":{"x":"y"}},"spec":{}}';
 
@@ -84,22 +82,6 @@ test('what was derived from an object that is let go is made again when it is as
   assert.equal(cached.parsed, false);
   assert.notEqual(cached.object, before);
   assert.deepEqual(cached.object, before);
-});
-
-test('a draft is what would be parsed, and is kept only for those who ask soon', () => {
-  const value = Buffer.from(POD.replace('"labels"', '"managedFields":[{"manager":"m"}],"labels"'));
-  const draft = (): KubeObject => JSON.parse(value.toString()) as KubeObject;
-  const of = (with_?: KubeObject): StoredObject => new StoredObject('/registry/pods/ns/a', value, 42, with_);
-  const asked = draft();
-  assert.equal(of(asked).object.metadata.labels, asked.metadata.labels, 'nothing is parsed');
-  assert.equal(JSON.stringify(of(draft()).object), JSON.stringify(of().object));
-  assert.equal(JSON.stringify(of(draft()).metadata), JSON.stringify(of().metadata));
-  const drafted = of(asked);
-  assert.deepEqual([drafted.metadata.name, drafted.parsed], ['a', false], 'metadata alone keeps nothing');
-  drafted.forgetDraft();
-  assert.notEqual(drafted.object.metadata.labels, asked.metadata.labels);
-  assert.deepEqual(drafted.object, of().object);
-  assert.throws(() => of({ ...draft(), kind: 'Other' }), InvariantError, 'under test a wrong draft is noticed');
 });
 
 test('bytes and object are made once and agree', () => {

@@ -1,21 +1,19 @@
 // An object as of one revision, shared by everyone who reads it: bytes, parsed form and derived forms, each made on first use.
-import { isDeepStrictEqual } from 'node:util';
 import type { ObjectMeta } from '../../api/generated/types.ts';
 import { parseJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
-import { invariant } from '../../lib/assert.ts';
 import type { Revision, Stored } from '../../store/contract.ts';
 import type { CachedObject, WatchDelivery } from '../contract.ts';
 import { frameOf, metadataOf, withoutRevision, withRevision } from './bytes.ts';
 import type { Versioned } from './event.ts';
 
-/** Under test a change of a shared object throws where it is made, and a draft that is not what its bytes say where it comes. */
+/** Under test a change of a shared object throws where it is made. */
 const FREEZE =
   process.env.TSUKUBE_FREEZE === '1' || process.env.NODE_ENV === 'test' || process.env.NODE_TEST_CONTEXT !== undefined;
 
-/** The object of a store's entry; `draft`: what its value parses to, where that is known. */
-export function storedObject(stored: Stored, draft?: KubeObject): CachedObject {
-  return new StoredObject(stored.key, stored.value, stored.revision, draft);
+/** The object of a store's entry. */
+export function storedObject(stored: Stored): CachedObject {
+  return new StoredObject(stored.key, stored.value, stored.revision);
 }
 
 export class StoredObject implements CachedObject {
@@ -26,21 +24,14 @@ export class StoredObject implements CachedObject {
   #bytes: Buffer;
   #spliced = false;
   #object: KubeObject | undefined;
-  /** What the stored bytes parse to, for those who ask soon: it is not kept for nobody. */
-  #draft: KubeObject | undefined;
   #derived: Map<string, unknown> | undefined;
   #past = false;
 
-  constructor(key: string, value: Buffer, revision: Revision, draft?: KubeObject) {
+  constructor(key: string, value: Buffer, revision: Revision) {
     this.key = key;
     this.name = key.slice(key.lastIndexOf('/') + 1);
     this.revision = revision;
     this.#bytes = value;
-    this.#draft = draft;
-    if (FREEZE && draft) {
-      invariant(isDeepStrictEqual(draft, parseJson(value)), `the draft of ${key} is what its bytes say`);
-      deepFreeze(draft);
-    }
   }
 
   get namespace(): string | undefined {
@@ -70,13 +61,7 @@ export class StoredObject implements CachedObject {
   cool(): void {
     if (!this.#past) return;
     this.#object = undefined;
-    this.#draft = undefined;
     this.#derived = undefined;
-  }
-
-  /** Whoever asks from now on has it parsed. */
-  forgetDraft(): void {
-    this.#draft = undefined;
   }
 
   /** Whether the object's parsed form is there already. */
@@ -86,27 +71,17 @@ export class StoredObject implements CachedObject {
 
   get object(): KubeObject {
     if (!this.#object) {
-      const object = this.#draft ? this.#ofDraft(this.#draft) : (parseJson(this.bytes) as unknown as KubeObject);
-      if (FREEZE) deepFreeze(object);
-      this.#object = object;
-      this.#draft = undefined;
+      const parsed = parseJson(this.bytes) as unknown as KubeObject;
+      if (FREEZE) deepFreeze(parsed);
+      this.#object = parsed;
     }
     return this.#object;
-  }
-
-  /** In the order in which it is parsed. */
-  #ofDraft({ kind, apiVersion, metadata, ...rest }: KubeObject): KubeObject {
-    const resourceVersion = String(this.revision);
-    return { kind, apiVersion, metadata: { resourceVersion, ...metadata }, ...rest } as KubeObject;
   }
 
   /** Parsed for the asker and not kept here. */
   get metadata(): ObjectMeta {
     if (this.#object) return this.#object.metadata;
-    const whole = this.#draft
-      ? { resourceVersion: String(this.revision), ...this.#draft.metadata }
-      : (parseJson(metadataOf(this.bytes)) as unknown as ObjectMeta);
-    const { managedFields: _, ...metadata } = whole;
+    const { managedFields: _, ...metadata } = parseJson(metadataOf(this.bytes)) as unknown as ObjectMeta;
     if (FREEZE) deepFreeze(metadata);
     return metadata as ObjectMeta;
   }
@@ -124,8 +99,8 @@ export class StoredObject implements CachedObject {
 export class PlacedObject extends StoredObject implements Versioned {
   readonly #namespace: string | undefined;
 
-  constructor(stored: Stored, namespace: string | undefined, draft?: KubeObject) {
-    super(stored.key, stored.value, stored.revision, draft);
+  constructor(stored: Stored, namespace: string | undefined) {
+    super(stored.key, stored.value, stored.revision);
     this.#namespace = namespace;
   }
 

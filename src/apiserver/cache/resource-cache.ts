@@ -122,8 +122,8 @@ export class StoredResourceCache implements ResourceCache {
     this.#add(stored.key, new PlacedObject(stored, namespace));
   }
 
-  /** Applies the store's next change of this resource; `draft`: what a put value parses to, where that is known. Returns what was put. */
-  apply(event: StoreEvent, namespace: string | undefined, draft?: KubeObject): PlacedObject | undefined {
+  /** Applies the store's next change of this resource. */
+  apply(event: StoreEvent, namespace: string | undefined): void {
     const key = event.type === 'put' ? event.stored.key : event.key;
     this.#unseen++;
     const entry = this.#entries.get(key);
@@ -132,17 +132,20 @@ export class StoredResourceCache implements ResourceCache {
       const is = `${key} is at ${previous?.revision}, the store had ${event.previous?.revision}`;
       throw new InvariantError(`a change follows what the cache holds: ${is}`);
     }
-    const put = event.type === 'put' ? new PlacedObject(event.stored, namespace, draft) : undefined;
-    const change = event.type === 'delete' ? this.#delete(event, previous) : this.#put(put!, entry);
+    const change = event.type === 'put' ? this.#put(event, namespace, entry) : this.#delete(event, previous);
     const stored = event.type === 'put' ? event.stored : event.previous;
     this.#history.add(change, stored.value.length);
     this.#watchers.dispatch(change);
     previous?.release();
-    return put;
   }
 
-  #put(object: PlacedObject, entry: Entry | undefined): ObjectEvent {
-    const { key, revision } = object;
+  #put(
+    event: Extract<StoreEvent, { type: 'put' }>,
+    namespace: string | undefined,
+    entry: Entry | undefined,
+  ): ObjectEvent {
+    const { key, revision } = event.stored;
+    const object = new PlacedObject(event.stored, namespace);
     const previous = entry?.object;
     if (entry) entry.object = object;
     else this.#add(key, object);

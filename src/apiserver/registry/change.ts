@@ -9,7 +9,7 @@ import { storedObject } from '../cache/cached-object.ts';
 import type { CachedObject, RequestContext } from '../contract.ts';
 import { storeError } from '../store-error.ts';
 import { AnswerObject } from './answer-object.ts';
-import { type Committed, putObject, removeObject, type Storable, storable, waitForTurn } from './commit.ts';
+import { type Committed, putObject, removeObject, storedBytes, waitForTurn } from './commit.ts';
 import { type Core, cacheOf, inVersionOf } from './context.ts';
 import { storeKey } from './keys.ts';
 import { inStorageVersion, isCustom } from './shown.ts';
@@ -140,7 +140,8 @@ async function decideOn(
 
 interface Prepared {
   readonly kind: 'put';
-  readonly stores: Storable;
+  readonly object: Draft<KubeObject>;
+  readonly value: Buffer;
   readonly guards?: readonly Guard[];
   readonly release?: () => void;
 }
@@ -153,18 +154,18 @@ function withoutIdleWrite(
   current: CachedObject,
 ): Prepared | Exclude<Change, { kind: 'put' }> {
   if (change.kind !== 'put') return change;
-  let stores: Storable;
+  let value: Buffer;
   try {
-    stores = storable(core, row, change.object);
+    value = storedBytes(core, row, change.object);
   } catch (error) {
     change.release?.();
     throw error;
   }
-  if (sameStored(row, stores.value, current)) {
+  if (sameStored(row, value, current)) {
     change.release?.();
     return { kind: 'keep' };
   }
-  return { ...change, stores };
+  return { ...change, value };
 }
 
 /**
@@ -191,7 +192,7 @@ async function perform(
   if (change.kind === 'remove') return removeObject(core, ctx, write, current);
   try {
     const guards = change.guards ?? [];
-    return await putObject(core, ctx, { ...write, guards }, change.stores);
+    return await putObject(core, ctx, { ...write, guards }, change.value);
   } finally {
     change.release?.();
   }
@@ -200,7 +201,7 @@ async function perform(
 function dryRun(change: Prepared | { readonly kind: 'remove' }, current: CachedObject): Changed {
   if (change.kind === 'remove') return { kind: 'remove', object: current };
   change.release?.();
-  const object = parseJson(change.stores.value) as unknown as Draft<KubeObject>;
+  const object = parseJson(change.value) as unknown as Draft<KubeObject>;
   object.metadata.resourceVersion = String(current.revision);
   return { kind: 'put', object: new AnswerObject(object as KubeObject, current) };
 }

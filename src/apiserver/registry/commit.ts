@@ -1,7 +1,6 @@
 // Writes to the store and what their outcomes mean to the caller.
 
-import { arranged } from '../../api/codec.ts';
-import { stringifyJson } from '../../api/json.ts';
+import { serialize } from '../../api/codec.ts';
 import type { Draft, KubeObject } from '../../api/object.ts';
 import type { Resource } from '../../api/tables.ts';
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
@@ -37,44 +36,31 @@ export async function waitForTurn({ env }: Core, ctx: RequestContext, tries: num
   await sleep(env.clock, backoffMs(TURN_BACKOFF, tries, env.random) * env.random.next(), ctx.signal);
 }
 
-/** What is to be stored: everything but the revision, which is known only after the commit. */
-export interface Storable {
-  readonly value: Buffer;
-  /** What the value parses to, where that is known; it may share parts with the object that it was made of. */
-  readonly object: KubeObject | undefined;
-}
-
-/** What is stored of an object, which is not changed from here on: whoever reads it next may be handed its parts. */
-export function storable(core: Core, row: Resource, object: Draft<KubeObject>): Storable {
-  const { resourceVersion: _, ...metadata } = object.metadata;
-  const written = arranged(core.tables, row.type, { ...object, metadata });
-  const value = Buffer.from(stringifyJson(written));
-  // What a custom resource holds is not known to be as it is parsed.
-  return { value, object: row.custom ? undefined : (written as KubeObject) };
+/** The bytes to store: everything but the revision, which is known only after the commit. */
+export function storedBytes(core: Core, row: Resource, object: Draft<KubeObject>): Buffer {
+  const { resourceVersion } = object.metadata;
+  delete object.metadata.resourceVersion;
+  const bytes = serialize(core.tables, row.type, object);
+  if (resourceVersion !== undefined) object.metadata.resourceVersion = resourceVersion;
+  return bytes;
 }
 
 export async function putObject(
   core: Core,
   ctx: RequestContext,
   write: ObjectWrite,
-  stores: Storable,
+  value: Buffer,
 ): Promise<Committed> {
   const { ttlSeconds } = strategyOf(write.row);
-  const { value, object } = stores;
-  const release = object && core.caches.drafts.hold(write.key, value, object);
-  try {
-    const outcome = await attempt(core, ctx, write, value, ttlSeconds);
-    if (outcome.kind !== 'committed') return outcome;
-    return { kind: 'committed', object: committedObject(core, write, stores, outcome.revision) };
-  } finally {
-    release?.();
-  }
+  const outcome = await attempt(core, ctx, write, value, ttlSeconds);
+  if (outcome.kind !== 'committed') return outcome;
+  return { kind: 'committed', object: committedObject(core, write, value, outcome.revision) };
 }
 
 /** The cache has mostly seen the write before its writer has: one object serves both. */
-function committedObject(core: Core, { row, key }: ObjectWrite, stores: Storable, revision: Revision): CachedObject {
+function committedObject(core: Core, { row, key }: ObjectWrite, value: Buffer, revision: Revision): CachedObject {
   const cached = cacheOf(core, row).at(key);
-  return cached?.revision === revision ? cached : storedObject({ key, value: stores.value, revision }, stores.object);
+  return cached?.revision === revision ? cached : storedObject({ key, value, revision });
 }
 
 /** Deletes; `last` is the object as it was, which the answer shows. */

@@ -7,7 +7,7 @@ import type { RequestContext, Target, WriteOptions, WriteResult } from '../contr
 import { strategyOf } from '../strategies/strategies.ts';
 import { allocatorOf } from './allocators.ts';
 import { AnswerObject } from './answer-object.ts';
-import { putObject, storable, waitForTurn } from './commit.ts';
+import { putObject, storedBytes, waitForTurn } from './commit.ts';
 import { type Core, inVersionOf, scopeOf } from './context.ts';
 import { createOnSubresource, createUnpersisted } from './create-on.ts';
 import { managedFieldsOf, setManaged } from './field-scope.ts';
@@ -94,12 +94,16 @@ async function createOnce(
     const draft = allocatorOf(row) ? cloneJson(object) : object;
     const allocation = await allocatorOf(row)?.(core, ctx, draft, undefined, options.dryRun === true);
     try {
-      const stores = storable(core, row, isCustom(row) ? await inStorageVersion(core, draft, row, ctx.signal) : draft);
+      const value = storedBytes(
+        core,
+        row,
+        isCustom(row) ? await inStorageVersion(core, draft, row, ctx.signal) : draft,
+      );
       if (options.dryRun) {
         if (await exists(core, ctx, key)) throw alreadyExists(target.resource, name);
         return { object: new AnswerObject(convert(draft as KubeObject, row, target.resource), { key }), created: true };
       }
-      const done = await putObject(core, ctx, { row, key, expected: 0, guards: allocation?.guards ?? [] }, stores);
+      const done = await putObject(core, ctx, { row, key, expected: 0, guards: allocation?.guards ?? [] }, value);
       if (done.kind === 'committed') {
         return { object: await inVersionOf(core, ctx, done.object, target.resource), created: true };
       }

@@ -12,7 +12,6 @@ import {
   setOfPath,
   union,
 } from '../field-sets/field-set.ts';
-import { interned } from '../field-sets/interned.ts';
 import { mergeValues } from '../field-sets/merge.ts';
 import { reconcileSet } from '../field-sets/reconcile.ts';
 import { removeItems } from '../field-sets/remove-items.ts';
@@ -105,7 +104,7 @@ export function afterUpdate(
   const left = withoutChanged(mine ? present.filter((entry) => entry !== mine) : present, changes);
   // What it had and has changed again it still has: mostly nothing is to be added.
   const kept = mine ? difference(fieldsOf(mine), taken === changed ? removed : union(changed, removed)) : EMPTY_SET;
-  const fields = isEmptySet(difference(taken, kept)) ? kept : interned(union(kept, taken));
+  const fields = isEmptySet(difference(taken, kept)) ? kept : union(kept, taken);
   return inOrder([...left, entryOf(who, fields, scope.now)]);
 }
 
