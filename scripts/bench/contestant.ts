@@ -57,6 +57,11 @@ export class Processes {
     return text.trimEnd().split('\n').slice(-8).join('\n');
   }
 
+  /** Whether one has ended by itself. */
+  get isBroken(): boolean {
+    return this.#children.some(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null);
+  }
+
   /** Ends all, the last one started first, and removes their directory. */
   async close(): Promise<void> {
     for (const child of this.#children.reverse()) {
@@ -152,12 +157,12 @@ interface Starting {
   readonly start: number;
 }
 
-/** Waits for /readyz; what does not start within two minutes is ended, with its log's end in the error. */
+/** Waits for /readyz; what dies or does not start within two minutes is ended, with its log's end in the error. */
 export async function ready(of: Starting): Promise<Contestant> {
   const admin = clientCertificate(of.pki, 'bench-admin', ['system:masters']);
   const access: Access = { port: of.port, ca: of.pki.ca.certificate, ...admin };
   while ((await call(access, 'GET', '/readyz').catch(() => ({ status: 0 }))).status !== 200) {
-    if (performance.now() - of.start > 120_000) {
+    if (of.processes.isBroken || performance.now() - of.start > 120_000) {
       const tail = await of.processes.tail(of.apiServer.name);
       await of.processes.close();
       throw new Error(`${of.name} does not become ready; its log ends with:\n${tail}`);
