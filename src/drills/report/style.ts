@@ -7,7 +7,7 @@ body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,s
 header,main{max-width:1160px;margin:0 auto;padding:16px 24px}
 h1{font-size:26px;margin:8px 0 0}h2{font-size:19px;margin:0}header p,.name{color:var(--soft);margin:2px 0 8px}
 section{border:1px solid var(--line);border-radius:8px;padding:18px 20px;margin:22px 0}
-table{border-collapse:collapse;font-size:13px;width:100%}th,td{text-align:left;padding:5px 7px;border-bottom:1px solid var(--line);white-space:nowrap}
+table{border-collapse:collapse;font-size:13px;width:100%}th,td{text-align:left;padding:5px 7px;border-bottom:1px solid var(--line);white-space:nowrap}th{white-space:normal;vertical-align:bottom}
 th{color:var(--soft);font-weight:600}td small,.measures small{display:block;color:var(--soft)}td.broken{color:var(--bad);font-weight:600}
 td.errors{white-space:normal;min-width:260px;color:var(--soft)}a{color:inherit}
 .scroll{overflow-x:auto}svg{width:100%;min-width:760px;display:block;margin:10px 0}
