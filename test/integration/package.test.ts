@@ -12,6 +12,8 @@ const env = {
   PATH: `${join(REPOSITORY, 'node_modules', '.bin')}:${process.env.PATH}`,
   NODE_TEST_CONTEXT: '',
   NODE_OPTIONS: '',
+  // A registry's certificate may be known to this machine only.
+  NODE_USE_SYSTEM_CA: '1',
 };
 const timeoutMs = 180_000;
 
