@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { Agent, request } from 'node:https';
 import { after, before, describe, test } from 'node:test';
 import { Registry } from 'prom-client';
+import type { KubeObject } from '../../api/object.ts';
 import { Tables } from '../../api/tables.ts';
 import { FakeClock } from '../../lib/fake-clock.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -245,4 +246,43 @@ test('a sink that hangs holds up nobody: what is too much is counted and lost', 
   free();
   await auditor.flush();
   assert.equal(written.length, MAX_QUEUED_EVENTS);
+});
+
+test('an event that cannot be told is counted and lost, and those after it are told', async () => {
+  const metrics = new Registry();
+  const written: string[] = [];
+  const sink = async (lines: readonly string[]): Promise<void> => void written.push(...lines);
+  const policy = readAuditPolicy({
+    apiVersion: 'audit.k8s.io/v1',
+    kind: 'Policy',
+    omitStages: ['RequestReceived'],
+    rules: [{ level: 'RequestResponse' }],
+  });
+  const env = { clock: new FakeClock(0), log: silentLog, metrics };
+  const auditor = new Auditor({
+    policy,
+    sink,
+    env,
+    authorizer: { authorize: () => ({ allowed: true, reason: '' }) },
+  });
+  const exchange = { path: '/healthz', rawQuery: '', header: () => undefined, socket: {} };
+  const response = { exchange, auditId: 'x' } as unknown as Response;
+  const info = requestInfo('GET', '/healthz', new URLSearchParams());
+  const object = {
+    get metadata(): never {
+      throw new Error('damaged');
+    },
+  } as unknown as KubeObject;
+  for (const damaged of [true, false]) {
+    const record = auditor.begin(info, response, { user: undefined })!;
+    if (damaged) record.answer({ object, bytes: Buffer.alloc(0) });
+    record.complete(200);
+  }
+  await auditor.flush();
+  assert.equal(written.length, 1);
+  const lost = await metrics.getSingleMetric('apiserver_audit_error_total')!.get();
+  assert.deepEqual(
+    lost.values.map(({ value }) => value),
+    [1],
+  );
 });

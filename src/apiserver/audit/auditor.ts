@@ -96,16 +96,29 @@ export class Auditor {
       const lines: string[] = [];
       let bytes = 0;
       for (const event of batch) {
-        lines.push(await event.text());
+        const text = await this.#textOf(event);
         this.#bytes -= event.weight;
-        bytes += lines.at(-1)!.length;
+        if (text === undefined) continue;
+        lines.push(text);
+        bytes += text.length;
         if (bytes < BYTES_PER_TURN) continue;
         await nextTurn();
         bytes = 0;
       }
-      await this.#hand(lines);
+      if (lines.length > 0) await this.#hand(lines);
     }
     this.#writing = undefined;
+  }
+
+  /** One event that cannot be told is counted and lost; those after it are told. */
+  async #textOf(event: AuditEvent): Promise<string | undefined> {
+    try {
+      return await event.text();
+    } catch (error) {
+      this.#errors.inc({ plugin: 'log' });
+      this.#options.env.log.error('an audit event could not be written', error);
+      return undefined;
+    }
   }
 
   /** A sink that fails loses what it was given; the log says so once, until it works again. */
