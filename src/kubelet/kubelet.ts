@@ -7,8 +7,8 @@ import type { EventRecorder } from '../client/event-recorder.ts';
 import type { BackoffPolicy } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Environment } from '../lib/environment.ts';
-import { judgeResize, type ResizeRefusal, resizeOrder } from '../machinery/pod-resize.ts';
 import { Allocations } from './allocation/allocations.ts';
+import { holders, judgeResizes } from './allocation/verdicts.ts';
 import { FailureBackoff } from './backoff.ts';
 import { type CriClient, connectCri, isRuntimeDown } from './cri/client.ts';
 import { Directories } from './directories.ts';
@@ -25,9 +25,9 @@ import { removeOrphan } from './orphans.ts';
 import { PAUSE_IMAGE } from './pause-image.ts';
 import { Pleg } from './pleg.ts';
 import { admitPod } from './pod/admit.ts';
-import type { ObservedPod } from './pod/observed.ts';
 import type { PodFailure } from './pod/status.ts';
-import { PodWorker, type WorkerTools } from './pod/worker.ts';
+import { PodWorker } from './pod/worker.ts';
+import type { WorkerTools } from './pod/worker-tools.ts';
 import { ProbeManager } from './probes/manager.ts';
 import { Cgroups } from './runtime/cgroups.ts';
 import { PodObserver } from './runtime/observe.ts';
@@ -395,25 +395,20 @@ class NodeAgent {
     }
   }
 
-  /** Nothing waits in here: what one pod gets, the next one finds taken. */
   #judgeResizes(): void {
     const allocatable = this.#node.node?.status?.allocatable;
-    if (!allocatable) return;
-    const workers = [...this.#workers.values()].filter((w) => w.admitted && w.active);
-    const waiting = workers
-      .filter((w) => w.asksForOther)
-      .map((worker) => ({ worker, pod: worker.asked, allocated: worker.pod }))
-      .sort(resizeOrder);
-    for (const { worker, pod, allocated } of waiting) {
-      const others = workers.filter((w) => w !== worker).map((w) => w.pod);
-      worker.judged(unreported(worker.observed) ?? judgeResize({ pod, allocated, others, allocatable }));
-    }
+    if (allocatable) judgeResizes(this.#holders(), allocatable);
+  }
+
+  #holders(): readonly PodWorker[] {
+    const takenBefore = (w: PodWorker): boolean => this.#allocations.has(w.asked) || this.#pleg.pods.has(w.uid);
+    return holders(this.#workers.values(), takenBefore);
   }
 
   #admit(pod: Pod): PodFailure | undefined {
     const node = this.#node.node;
     if (!node?.status?.allocatable) return undefined;
-    const others = [...this.#workers.values()].filter((w) => w.uid !== pod.metadata.uid && w.admitted && w.active);
+    const others = this.#holders().filter((w) => w.uid !== pod.metadata.uid);
     return admitPod(
       pod,
       others.map((w) => w.pod),
@@ -456,8 +451,8 @@ class NodeAgent {
     const onDisk = await readdir(this.#directories.pods).catch(() => []);
     for (const uid of new Set([...this.#pleg.pods.keys(), ...onDisk])) {
       if (this.#workers.has(uid) || this.#orphans.has(uid)) continue;
-      const { runtime, volumes } = this.#tools;
-      const context = { cri: this.#cri, runtime, volumes, cgroups: this.#cgroups, signal: this.#signal };
+      const { runtime, volumes, allocations, cgroups } = this.#tools;
+      const context = { cri: this.#cri, runtime, volumes, cgroups, allocations, signal: this.#signal };
       const removal = removeOrphan(uid, this.#pleg.pods.get(uid), context)
         .catch((error) => {
           if (!this.#signal.aborted) this.#env.log.error('removing an orphaned pod failed', error, { uid });
@@ -479,12 +474,6 @@ class NodeAgent {
       }
     }
   }
-}
-
-/** Without the runtime's word nobody would know what became of a resize. */
-function unreported({ containers }: ObservedPod): ResizeRefusal | undefined {
-  if (!containers.some((c) => c.state === 'running' && !c.resources)) return undefined;
-  return { reason: 'Infeasible', message: 'The container runtime does not report the resources of containers' };
 }
 
 function onAbort(signal: AbortSignal, run: () => void): void {

@@ -1,3 +1,4 @@
+import type { Allocations } from './allocation/allocations.ts';
 import type { CriClient } from './cri/client.ts';
 import type { Cgroups } from './runtime/cgroups.ts';
 import { readNotes } from './runtime/labels.ts';
@@ -10,6 +11,7 @@ export interface OrphanContext {
   readonly runtime: PodRuntime;
   readonly volumes: VolumeManager;
   readonly cgroups: Cgroups;
+  readonly allocations: Allocations;
   readonly signal: AbortSignal;
 }
 
@@ -18,11 +20,12 @@ export interface OrphanContext {
  * the grace period that was noted on them.
  */
 export async function removeOrphan(uid: string, record: PodRecord | undefined, context: OrphanContext): Promise<void> {
-  const { cri, runtime, volumes, cgroups, signal } = context;
+  const { cri, runtime, volumes, cgroups, allocations, signal } = context;
   const running = (record?.containers ?? []).filter((c) => c.state === 'CONTAINER_RUNNING');
   await Promise.all(running.map((c) => cri.stopContainer(c.id, readNotes(c.annotations).graceSeconds, { signal })));
   for (const sandbox of record?.sandboxes ?? []) await runtime.removeSandbox(sandbox.id, signal);
   if (record) await runtime.removeLogs({ namespace: record.namespace, name: record.name, uid });
   await volumes.removeDirectory(uid);
+  allocations.forget(uid);
   await cgroups.removeByUid(uid);
 }

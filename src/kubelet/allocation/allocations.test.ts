@@ -12,6 +12,7 @@ import { Allocations } from './allocations.ts';
 let root: string;
 before(async () => {
   root = await mkdtemp(join(tmpdir(), 'allocations-'));
+  await mkdir(new Directories(root, root).pods);
 });
 after(() => rm(root, { recursive: true }));
 
@@ -44,8 +45,26 @@ test('pods that ask for nothing cost no file, and a file that cannot be read is 
   allocations.set(asking('u-3', undefined));
   await allocations.save('u-3');
   await assert.rejects(stat(directories.allocation('u-3')), { code: 'ENOENT' });
-  await mkdir(dirname(directories.allocation('u-4')), { recursive: true });
-  await writeFile(directories.allocation('u-4'), '{"containers":');
+  const damaged = ['{"containers":', 'null', '{}', '{"containers":{"main":3}}', '{"containers":{},"pod":"1"}'];
+  for (const [i, text] of damaged.entries()) {
+    await mkdir(dirname(directories.allocation(`bad-${i}`)), { recursive: true });
+    await writeFile(directories.allocation(`bad-${i}`), text);
+  }
   await allocations.load();
-  assert.equal(allocations.has(asking('u-4', '1')), false);
+  for (const [i, text] of damaged.entries()) {
+    const pod = asking(`bad-${i}`, '1');
+    assert.deepEqual([allocations.has(pod), allocations.laidOver(pod)], [false, pod], text);
+  }
+});
+
+test('what is set aside anew while it is being saved is saved too', async () => {
+  const directories = new Directories(root, root);
+  const first = new Allocations(directories, silentLog);
+  first.set(asking('u-5', '1'));
+  const saving = first.save('u-5');
+  first.set(asking('u-5', '2'));
+  await saving;
+  const second = new Allocations(directories, silentLog);
+  await second.load();
+  assert.equal(cpuOf(second.laidOver(asking('u-5', '3'))), '2');
 });

@@ -3,6 +3,7 @@
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Pod } from '../../api/generated/types.ts';
+import { isJsonObject } from '../../api/json.ts';
 import type { Log } from '../../lib/log.ts';
 import { type Allocation, allocationOf, isResized, withAllocation } from '../../machinery/pod-resize.ts';
 import { qosClass } from '../../machinery/pods.ts';
@@ -21,12 +22,12 @@ export class Allocations {
 
   /** What an earlier kubelet has decided. */
   async load(): Promise<void> {
-    for (const uid of await readdir(this.#directories.pods).catch(() => [])) {
-      const text = await readFile(this.#directories.allocation(uid), 'utf8').catch(() => undefined);
-      if (text === undefined) continue;
+    for (const uid of await readdir(this.#directories.pods)) {
       try {
-        this.#byUid.set(uid, JSON.parse(text) as Allocation);
+        this.#byUid.set(uid, read(await readFile(this.#directories.allocation(uid), 'utf8')));
       } catch (error) {
+        // Pods that ask for nothing have none.
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
         this.#log.warn('what was set aside for a pod cannot be read', { uid, error: String(error) });
       }
     }
@@ -56,17 +57,20 @@ export class Allocations {
     if (qosClass(pod) !== 'BestEffort') this.#unsaved.add(uid);
   }
 
+  /** When this resolves, what is set aside for the pod is on disk. */
   async save(uid: string): Promise<void> {
-    const allocation = this.#byUid.get(uid);
-    if (!allocation || !this.#unsaved.delete(uid)) return;
     const path = this.#directories.allocation(uid);
-    try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o750 });
-      await writeFile(`${path}.new`, JSON.stringify(allocation), { mode: 0o600 });
-      await rename(`${path}.new`, path);
-    } catch (error) {
-      this.#unsaved.add(uid);
-      throw error;
+    // What is set aside anew while it is being written is written too.
+    while (this.#unsaved.delete(uid)) {
+      try {
+        await mkdir(dirname(path), { recursive: true, mode: 0o750 });
+        const text = JSON.stringify(this.#byUid.get(uid));
+        await writeFile(`${path}.new`, text, { mode: 0o600, flush: true });
+        await rename(`${path}.new`, path);
+      } catch (error) {
+        this.#unsaved.add(uid);
+        throw error;
+      }
     }
   }
 
@@ -75,4 +79,15 @@ export class Allocations {
     this.#byUid.delete(uid);
     this.#unsaved.delete(uid);
   }
+}
+
+/** Throws an Error that says what is wrong with it. */
+function read(text: string): Allocation {
+  const value: unknown = JSON.parse(text);
+  const allocation = isJsonObject(value) ? value : {};
+  const { containers, pod = {} } = allocation;
+  if (!isJsonObject(containers) || !Object.values(containers).every(isJsonObject) || !isJsonObject(pod)) {
+    throw new Error('it names no containers with their resources');
+  }
+  return allocation as unknown as Allocation;
 }

@@ -4,7 +4,7 @@ import { type ResizeRefusal, resizeMessage } from '../../machinery/pod-resize.ts
 
 export const RESIZE_CONDITIONS = ['PodResizePending', 'PodResizeInProgress'] as const;
 
-type Tell = (type: 'Normal' | 'Warning', reason: string, message: string) => void;
+export type Tell = (type: 'Normal' | 'Warning', reason: string, message: string) => void;
 
 interface Progress {
   /** The pod's generation when what it asks for was set aside. */

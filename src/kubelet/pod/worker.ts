@@ -1,57 +1,20 @@
 // One pod's worker: looks, decides, acts, one thing at a time, until the pod is gone from the API and from the node.
-import type { Container, Pod, PodStatus, Secret } from '../../api/generated/types.ts';
+import type { Pod, PodStatus, Secret } from '../../api/generated/types.ts';
 import { sleep, type Timer } from '../../lib/clock.ts';
-import type { Environment } from '../../lib/environment.ts';
 import type { ResizeRefusal } from '../../machinery/pod-resize.ts';
-import type { Allocations } from '../allocation/allocations.ts';
-import { type FailureBackoff, goSeconds } from '../backoff.ts';
 import { isRuntimeDown } from '../cri/client.ts';
 import type { FieldContext } from '../env/fields.ts';
-import type { PodEvents } from '../events.ts';
-import type { ReferencedObjects } from '../objects.ts';
-import type { ProbeManager } from '../probes/manager.ts';
-import type { Cgroups } from '../runtime/cgroups.ts';
-import type { PodObserver } from '../runtime/observe.ts';
-import type { KillRequest, PodRuntime, StartContext } from '../runtime/pod-runtime.ts';
-import { type PodResizer, ResizeError } from '../runtime/resize.ts';
-import { podCgroup } from '../runtime/resources.ts';
-import type { StatusManager } from '../status-manager.ts';
-import { MountError, type VolumeManager } from '../volumes/manager.ts';
-import type { WaitingReason } from './container-status.ts';
-import { type ContainerToKill, type ContainerToStart, decide, type PodActions } from './decide.ts';
+import type { StartContext } from '../runtime/pod-runtime.ts';
+import { MountError } from '../volumes/manager.ts';
+import { decide, type PodActions } from './decide.ts';
+import { type Ending, killAll, killContainer } from './ending.ts';
 import { deadlineMs, graceSeconds } from './grace.ts';
-import { containerID, isAnythingRunning, newestContainer, type ObservedPod } from './observed.ts';
-import { isResizing } from './resize.ts';
-import { ResizeReport } from './resize-report.ts';
-import { allContainers, containerHash, everyContainer, sidecars } from './restart.ts';
+import { containerID, isAnythingRunning, type ObservedPod } from './observed.ts';
+import { PodResizing } from './resizing.ts';
 import { StartError } from './start-error.ts';
+import { ContainerStarts } from './starting.ts';
 import { type PodFailure, podStatus } from './status.ts';
-
-export interface WorkerTools {
-  readonly env: Environment;
-  readonly runtime: PodRuntime;
-  readonly observer: PodObserver;
-  readonly statuses: StatusManager;
-  readonly volumes: VolumeManager;
-  readonly objects: ReferencedObjects;
-  readonly probes: ProbeManager;
-  readonly events: PodEvents;
-  readonly cgroups: Cgroups;
-  readonly allocations: Allocations;
-  readonly resizer: PodResizer;
-  /** Crashing containers, by pod uid, container name and hash. */
-  readonly crashes: FailureBackoff;
-  readonly nodeName: string;
-  readonly hostIPs: readonly string[];
-  /** Whether the node takes the pod; asked once, before anything of it runs. */
-  readonly admit: (pod: Pod) => PodFailure | undefined;
-  /** Decides about all pods that ask for other resources than they have: their workers are told (`judged`). */
-  readonly judgeResizes: () => void;
-  /** Learns the node as the API has it now. */
-  readonly refreshNode: (signal: AbortSignal) => Promise<void>;
-  /** The pod is gone from API and node. */
-  readonly done: (uid: string) => void;
-}
+import type { WorkerTools } from './worker-tools.ts';
 
 /** Every pod is looked at this often even if nothing seems to happen: tokens and downward files are renewed then. */
 const RESYNC_MS = 60_000;
@@ -76,10 +39,8 @@ export class PodWorker {
   /** Nothing of the pod will run again. */
   #ended = false;
   #cleared = false;
-  readonly #waiting = new Map<string, WaitingReason>();
-  readonly #resize: ResizeReport;
-  /** What the pod's group was last given; undefined: not known to this kubelet. */
-  #grouped: string | undefined;
+  readonly #starts: ContainerStarts;
+  readonly #resizing: PodResizing;
   #dirty = true;
   #busy: Promise<void> | undefined;
   #interrupt = new AbortController();
@@ -91,7 +52,8 @@ export class PodWorker {
     this.#t = tools;
     this.#asked = pod;
     this.#pod = tools.allocations.laidOver(pod);
-    this.#resize = new ResizeReport((type, reason, message) => tools.events.pod(this.#asked, type, reason, message));
+    this.#starts = new ContainerStarts(tools);
+    this.#resizing = new PodResizing(tools, (...said) => tools.events.pod(this.#asked, ...said));
     this.#observed = { uid: this.uid, name: '', namespace: '', sandboxes: [], containers: [] };
     this.#signal = signal;
     signal.addEventListener('abort', this.#stop, { once: true });
@@ -117,13 +79,8 @@ export class PodWorker {
 
   /** The node's verdict about what the pod asks for. */
   judged(refusal: ResizeRefusal | undefined): void {
-    if (refusal) {
-      if (this.#resize.refused(this.#asked, refusal)) this.wake();
-      return;
-    }
-    this.#t.allocations.set(this.#asked);
+    if (!this.#resizing.judged(this.#asked, refusal)) return;
     this.#pod = this.#t.allocations.laidOver(this.#asked);
-    this.#resize.accepted(this.#asked);
     this.wake();
   }
 
@@ -220,13 +177,13 @@ export class PodWorker {
     await this.#admit(signal);
     this.#checkDeadline();
     if (this.#isEnding()) return this.#end(signal);
-    await this.#allocate();
+    const pod = await this.#resizing.settle(() => this.#asked, this.#observed);
     this.#t.objects.register(this.#pod);
     const status = this.#report(false);
     if (status.phase === 'Failed' || status.phase === 'Succeeded') return this.#end(signal);
     this.#t.probes.add(this.#pod, (id) => this.#wasReady(id));
-    const actions = decide(this.#pod, this.#observed, this.#t.probes.verdicts(this.uid));
-    return this.#act(actions, signal);
+    const actions = decide(pod, this.#observed, this.#t.probes.verdicts(this.uid));
+    return this.#act(pod, actions, signal);
   }
 
   /** Between the node's verdict and its being remembered nothing waits: other pods are judged meanwhile. */
@@ -247,16 +204,6 @@ export class PodWorker {
     }
     this.#failure = failure;
     this.#t.events.pod(this.#pod, 'Warning', failure.reason, failure.message.replace(/^Pod was rejected: /, ''));
-  }
-
-  /** Settles what is set aside for the pod, for good before anything is done with it. */
-  async #allocate(): Promise<void> {
-    const { allocations } = this.#t;
-    if (allocations.differs(this.#asked)) this.#t.judgeResizes();
-    else this.#resize.withdrawn();
-    await allocations.save(this.uid);
-    const regrouped = this.#grouped !== undefined && this.#grouped !== groupOf(this.#pod);
-    this.#resize.seen(this.#pod, isResizing(this.#pod, this.#observed) || (this.#resize.inProgress && regrouped));
   }
 
   #checkDeadline(): void {
@@ -301,26 +248,27 @@ export class PodWorker {
       previous: statuses.get(this.uid) ?? this.#pod.status,
       ending,
       ...(this.#failure && { failure: this.#failure }),
-      waiting: (name) => this.#waiting.get(name),
+      waiting: (name) => this.#starts.waiting(name),
       isStarted: (container, id) => probes.isStarted(this.uid, container, id),
       isReady: (container, id) => probes.isReady(this.uid, container, id),
       hostIPs,
       sandboxReady: this.#observed.sandboxes[0]?.ready ?? false,
       nowMs: env.clock.now(),
-      resize: ending ? [] : this.#resize.conditions(),
+      resize: ending ? [] : this.#resizing.conditions(),
     });
     if (!this.#removed) statuses.set(this.#pod, status);
     return status;
   }
 
-  async #act(actions: PodActions, signal: AbortSignal): Promise<number | undefined> {
+  /** `pod` is what the actions were decided for. */
+  async #act(pod: Pod, actions: PodActions, signal: AbortSignal): Promise<number | undefined> {
     if (actions.killPod) {
-      await this.#killAll(graceSeconds(this.#pod), signal);
+      await killAll(this.#ending(signal), this.#observed);
       await this.#stopSandboxes(signal);
       this.#observed = await this.#t.observer.observe(this.uid, signal);
     }
-    await Promise.all(actions.kill.map((kill) => this.#kill(kill, signal)));
-    const resizeRetryMs = await this.#applyResize(actions, signal);
+    await Promise.all(actions.kill.map((kill) => killContainer(this.#ending(signal), kill)));
+    const resizeRetryMs = await this.#resize(pod, actions, signal);
     const nothing = actions.start.length === 0 && !actions.createSandbox;
     const volumes = await this.#volumes(signal);
     if (!volumes) return MOUNT_RETRY_MS;
@@ -328,41 +276,27 @@ export class PodWorker {
       if (actions.kill.length > 0 || actions.killPod) this.#dirty = true;
       return soonest(resizeRetryMs, this.#untilDeadlineMs());
     }
-    if (!actions.createSandbox) return soonest(resizeRetryMs, await this.#startAll(actions, volumes, signal));
+    if (!actions.createSandbox) return soonest(resizeRetryMs, await this.#start(actions, volumes, signal));
     try {
-      await this.#t.runtime.createSandbox(this.#pod, actions.attempt, signal);
+      await this.#t.runtime.createSandbox(pod, actions.attempt, signal);
     } catch (error) {
       if (signal.aborted || !(error instanceof StartError)) throw error;
       return RETRY_MS;
     }
-    this.#grouped = groupOf(this.#pod);
+    this.#resizing.grouped(pod);
     // The sandbox has an address now: what starts in it is decided from there.
     this.#dirty = true;
     return undefined;
   }
 
-  /** Gives what runs the resources that are set aside. Returns when to try again what could not be done. */
-  async #applyResize(actions: PodActions, signal: AbortSignal): Promise<number | undefined> {
-    if (actions.killPod || !actions.sandbox) return undefined;
-    const group = groupOf(this.#pod);
-    if (actions.update.length === 0 && this.#grouped === group) return undefined;
-    try {
-      await this.#t.resizer.resize(this.#pod, actions.update, signal);
-    } catch (error) {
-      if (signal.aborted || !(error instanceof ResizeError)) throw error;
-      if (actions.update.length === 0 && !this.#resize.inProgress) {
-        // Nothing was resized: the group is as it could be made.
-        this.#grouped = group;
-        return undefined;
-      }
-      this.#resize.failed(this.#pod, error.message);
-      this.#report(false);
-      return RETRY_MS;
-    }
-    this.#grouped = group;
+  /** Returns when to try again what could not be given. */
+  async #resize(pod: Pod, actions: PodActions, signal: AbortSignal): Promise<number | undefined> {
+    const given = await this.#resizing.give(pod, actions, signal);
     // What the runtime has now is looked at again, and said.
-    if (actions.update.length > 0 || this.#resize.inProgress) this.#dirty = true;
-    return undefined;
+    if (given === 'changed') this.#dirty = true;
+    if (given !== 'failed') return undefined;
+    this.#report(false);
+    return RETRY_MS;
   }
 
   #untilDeadlineMs(): number | undefined {
@@ -379,8 +313,7 @@ export class PodWorker {
       // An image that cannot be had is what the containers wait for, as for their own.
       const { cause } = error;
       if (cause instanceof StartError) {
-        const why = { reason: cause.reason, message: cause.message };
-        for (const container of allContainers(this.#pod)) this.#waiting.set(container.name, why);
+        this.#starts.allWait(this.#pod, { reason: cause.reason, message: cause.message });
         this.#report(false);
         return undefined;
       }
@@ -390,7 +323,7 @@ export class PodWorker {
     }
   }
 
-  async #startAll(
+  async #start(
     actions: PodActions,
     volumes: ReadonlyMap<string, string>,
     signal: AbortSignal,
@@ -402,65 +335,14 @@ export class PodWorker {
       volumes,
       pullSecrets: await this.#pullSecrets(signal),
     };
-    let soonestMs: number | undefined;
-    for (const start of actions.start) {
-      const retryAtMs = await this.#start(start, context, signal);
-      if (retryAtMs !== undefined) soonestMs = Math.min(soonestMs ?? retryAtMs, retryAtMs);
-      else this.#dirty = true;
-      // Init containers start one after the other: what comes after one that waits would be out of turn.
-      if (retryAtMs !== undefined && start.type === 'init') break;
-    }
+    const { any, retryAtMs } = await this.#starts.start(actions.start, context, signal);
+    if (any) this.#dirty = true;
     this.#observed = await this.#t.observer.observe(this.uid, signal);
     this.#report(false);
     await this.#t.runtime.removeDead(this.#observed, signal);
     const deadline = this.#untilDeadlineMs();
-    if (soonestMs === undefined) return deadline;
-    return Math.min(soonestMs - this.#t.env.clock.now(), deadline ?? RESYNC_MS);
-  }
-
-  /** Starts one container. Returns when to try again if it did not start. */
-  async #start(
-    { container }: ContainerToStart,
-    context: StartContext,
-    signal: AbortSignal,
-  ): Promise<number | undefined> {
-    const { runtime, env } = this.#t;
-    const crashing = this.#crashBackoff(container);
-    if (crashing !== undefined) return crashing;
-    try {
-      await runtime.startContainer(container, context, signal);
-      this.#waiting.delete(container.name);
-      return undefined;
-    } catch (error) {
-      if (signal.aborted || !(error instanceof StartError)) throw error;
-      this.#waiting.set(container.name, { reason: error.reason, message: error.message });
-      return error.retryAtMs ?? env.clock.now() + RETRY_MS;
-    }
-  }
-
-  /** When a container that keeps ending may start again; undefined: now, and this start is counted. */
-  #crashBackoff(container: Container): number | undefined {
-    const { crashes, env, events } = this.#t;
-    const last = newestContainer(this.#observed, container.name);
-    if (last?.state !== 'exited') return undefined;
-    const key = `${this.uid}/${container.name}/${containerHash(container)}`;
-    const nowMs = env.clock.now();
-    const endedMs = last.finishedAtMs || last.createdAtMs;
-    const untilMs = crashes.waitsUntil(key, endedMs, nowMs);
-    if (untilMs === undefined) {
-      crashes.next(key, endedMs, nowMs);
-      return undefined;
-    }
-    const { name, namespace } = this.#pod.metadata;
-    const what = `restarting failed container=${container.name} pod=${name}_${namespace}(${this.uid})`;
-    const reason = { reason: 'CrashLoopBackOff', message: `back-off ${goSeconds(crashes.waitMs(key))} ${what}` };
-    const told = this.#waiting.get(container.name);
-    if (told?.reason !== reason.reason || told.message !== reason.message) {
-      const message = `Back-off restarting failed container ${container.name} in pod ${name}_${namespace}(${this.uid})`;
-      events.container(this.#pod, container, 'Warning', 'BackOff', message);
-    }
-    this.#waiting.set(container.name, reason);
-    return untilMs;
+    if (retryAtMs === undefined) return deadline;
+    return Math.min(retryAtMs - this.#t.env.clock.now(), deadline ?? RESYNC_MS);
   }
 
   async #pullSecrets(signal: AbortSignal): Promise<readonly Secret[]> {
@@ -470,39 +352,8 @@ export class PodWorker {
     return found.filter((secret) => secret !== undefined);
   }
 
-  async #kill(kill: ContainerToKill, signal: AbortSignal): Promise<void> {
-    const container = everyContainer(this.#pod).find((c) => c.name === kill.name);
-    if (!container) return;
-    const probe =
-      kill.reason === 'livenessProbe'
-        ? container.livenessProbe
-        : kill.reason === 'startupProbe'
-          ? container.startupProbe
-          : undefined;
-    const seconds = probe?.terminationGracePeriodSeconds ?? graceSeconds(this.#pod);
-    await this.#t.runtime.killContainer(this.#killRequest(container, kill.id, seconds, kill.message), signal);
-  }
-
-  #killRequest(container: Container, id: string, seconds: number, message: string): KillRequest {
-    const pod = this.#removed ? undefined : this.#pod;
-    return { pod, container, id, graceSeconds: seconds, message, podIP: this.podIP };
-  }
-
-  /** Ends all containers: first those that do the work, then the sidecars in reverse order, all within the grace period. */
-  async #killAll(seconds: number, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#t.env;
-    const begunMs = clock.monotonic();
-    const order = sidecars(this.#pod).map((c) => c.name);
-    const running = this.#observed.containers.filter((c) => c.state === 'running' || c.state === 'unknown');
-    const stop = async (name: string, id: string): Promise<void> => {
-      const container = everyContainer(this.#pod).find((c) => c.name === name) ?? { name };
-      const leftSeconds = Math.max(0, seconds - Math.floor((clock.monotonic() - begunMs) / 1000));
-      await this.#t.runtime.killContainer(this.#killRequest(container, id, leftSeconds, ''), signal);
-    };
-    await Promise.all(running.filter((c) => !order.includes(c.name)).map((c) => stop(c.name, c.id)));
-    for (const name of order.toReversed()) {
-      for (const container of running.filter((c) => c.name === name)) await stop(name, container.id);
-    }
+  #ending(signal: AbortSignal): Ending {
+    return { tools: this.#t, pod: this.#pod, removed: this.#removed, podIP: this.podIP, signal };
   }
 
   /** Also those that are not ready: after a loss of power a dead sandbox still holds its address. */
@@ -516,12 +367,12 @@ export class PodWorker {
     if (!this.#ended) {
       this.#report(false);
       probes.stopFatal(this.uid);
-      await this.#killAll(graceSeconds(this.#pod), signal);
+      await killAll(this.#ending(signal), this.#observed);
       probes.remove(this.uid);
       await this.#stopSandboxes(signal);
       this.#observed = await observer.observe(this.uid, signal);
       if (isAnythingRunning(this.#observed)) return RUNTIME_RETRY_MS;
-      this.#waiting.clear();
+      this.#starts.noneWaits();
       this.#ended = true;
       // What it held may be what others wait for.
       this.#t.judgeResizes();
@@ -548,11 +399,6 @@ export class PodWorker {
     this.#signal.removeEventListener('abort', this.#stop);
     done(this.uid);
   }
-}
-
-/** What the group of a pod is to have, to be compared. */
-function groupOf(pod: Pod): string {
-  return JSON.stringify(podCgroup(pod));
 }
 
 function soonest(a: number | undefined, b: number | undefined): number | undefined {

@@ -41,9 +41,10 @@ export class ImageVolumes {
     const image = await puller.ensure(pod, asContainer, await this.#secrets(pod, signal), signal);
     const layers = await cri.imageLayers(image.id, { signal });
     if (layers.length === 0) throw new VolumeError(`the image ${reference} has no layers to be mounted`);
+    // Before there is anything to be given back: `release` finds by the directories what that is.
+    await mkdir(directory, { recursive: true });
     const [mount, ...more] = await cri.viewLayers(viewKey(uid, volume.name), layers, { signal });
     if (!mount || more.length > 0) throw new VolumeError(`containerd cannot show the image ${reference} as one mount`);
-    await mkdir(directory, { recursive: true });
     await mountReadOnly(mount, directory);
     return directory;
   }
