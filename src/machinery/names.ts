@@ -47,8 +47,9 @@ export function rangeMessage(low: number, high: number): string {
   return `must be between ${low} and ${high}, inclusive`;
 }
 
+/** No character has more than three bytes for each unit of its length: short texts need not be counted. */
 const tooLong = (value: string, limit: number): string[] =>
-  Buffer.byteLength(value) > limit ? [maxLengthMessage(limit)] : [];
+  value.length * 3 > limit && Buffer.byteLength(value) > limit ? [maxLengthMessage(limit)] : [];
 
 /** A label in DNS (RFC 1123): names of namespaces, containers, services' pods. */
 export function dnsLabelProblems(value: string): string[] {
@@ -87,10 +88,14 @@ export function wildcardSubdomainProblems(value: string): string[] {
   return [...problems, regexMessage(rule, WILDCARD_SUBDOMAIN, '*.example.com')];
 }
 
+const LABEL_KEY_MESSAGE = regexMessage(LABEL_KEY_RULE, LABEL_KEY, 'MyName', 'my.name', '123-abc');
+
 /** An optional DNS subdomain and '/', then a name: keys of labels and annotations, resource names, finalizers. */
 export function qualifiedNameProblems(value: string): string[] {
+  // Most keys are a name alone, and right.
+  if (value.length <= LABEL_MAX && labelKey.test(value)) return [];
   const parts = value.split('/');
-  const rule = regexMessage(LABEL_KEY_RULE, LABEL_KEY, 'MyName', 'my.name', '123-abc');
+  const rule = LABEL_KEY_MESSAGE;
   if (parts.length > 2) {
     return [`a valid label key ${rule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`];
   }

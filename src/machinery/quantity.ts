@@ -34,8 +34,14 @@ const MAX_TEXT = 1000;
 /** Texts whose results are kept. At the limit everything is forgotten. */
 const CACHE_LIMIT = 10_000;
 
+const parsedTexts = new Map<string, Quantity>();
+
 /** Throws QuantityError. Fractions below one nano are rounded away from zero; binary values are capped at 2^63-1. */
 export function parseQuantity(text: string): Quantity {
+  return parsedTexts.get(text) ?? remember(parsedTexts, text, parse(text));
+}
+
+function parse(text: string): Quantity {
   if (text === '') throw new QuantityError(FORMAT_WRONG);
   if (text.length > MAX_TEXT) throw new QuantityError(NUMERIC_WRONG);
   const match = SHAPE.exec(text);

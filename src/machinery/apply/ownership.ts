@@ -16,6 +16,7 @@ import { mergeValues } from '../field-sets/merge.ts';
 import { reconcileSet } from '../field-sets/reconcile.ts';
 import { removeItems } from '../field-sets/remove-items.ts';
 import type { FieldSchema } from '../field-sets/schema.ts';
+import { fieldsOfNew } from '../field-sets/shapes.ts';
 import { ApplyConflict, type Conflict, conflictsOf } from './conflicts.ts';
 import {
   entryOf,
@@ -77,10 +78,15 @@ class VersionedChanges {
 
   #compare(apiVersion: string): Changes | undefined {
     const { schema, ignored } = this.#scope;
-    if (apiVersion === this.#scope.apiVersion) return compareObjects(schema, this.#before, this.#after, ignored);
+    if (apiVersion === this.#scope.apiVersion) return changesOf(schema, this.#before, this.#after, ignored);
     const other = this.#scope.other(apiVersion);
-    return other && compareObjects(other.schema, other.from(this.#before), other.from(this.#after), other.ignored);
+    return other && changesOf(other.schema, other.from(this.#before), other.from(this.#after), other.ignored);
   }
+}
+
+function changesOf(schema: FieldSchema, before: object, after: object, ignored: FieldSet): Changes {
+  for (const _ in before) return compareObjects(schema, before, after, ignored);
+  return { changed: fieldsOfNew(schema, after, ignored), removed: EMPTY_SET };
 }
 
 /**
