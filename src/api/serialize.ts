@@ -99,46 +99,74 @@ function isArrangedMap(element: Node, map: Members): boolean {
 }
 
 function arrangeStruct(plan: Plan, source: Members, how: Arrangement): Members {
-  const fields: PlannedField[] = [];
-  const values: unknown[] = [];
-  let same = how.share;
-  let ordered = true;
+  // As long as everything stands as it is written nothing is gathered: the source serves.
+  let gathered = how.share ? undefined : new Gathered();
+  let kept = 0;
   let last = -1;
   for (const key in source) {
     const field = plan.byName.get(key);
     const value = source[key];
-    if (field === undefined || value === undefined || (field.dropEmpty && isEmpty(value))) {
-      same = false;
-    } else if (value === null) {
-      if (field.absent !== 'null' || !how.nulls) {
-        same = false;
-        continue;
-      }
-      if (field.index < last) ordered = false;
-      last = field.index;
-      fields.push(field);
-      values.push(null);
+    if (field === undefined || isLeftOut(field, value, how)) {
+      gathered ??= firstMembers(plan, source, kept);
     } else {
-      if (field.index < last) ordered = false;
+      const after = value === null ? null : arrange(field.node, value, how);
+      if (after !== value || field.index < last) gathered ??= firstMembers(plan, source, kept);
+      gathered?.add(field, after);
       last = field.index;
-      const after = arrange(field.node, value, how);
-      if (after !== value) same = false;
-      fields.push(field);
-      values.push(after);
+      kept++;
     }
   }
+  return withAbsent(plan, source, how, gathered);
+}
+
+function isLeftOut(field: PlannedField, value: unknown, how: Arrangement): boolean {
+  if (value === null) return field.absent !== 'null' || !how.nulls;
+  return value === undefined || (field.dropEmpty && isEmpty(value));
+}
+
+/** With the members that are written though they are absent. */
+function withAbsent(plan: Plan, source: Members, how: Arrangement, gathered: Gathered | undefined): Members {
+  let all = gathered;
   for (const field of plan.written) {
-    if (isGiven(source[field.name]) || (field.absent === 'null' && (!how.nulls || source[field.name] === null)))
-      continue;
-    fields.push(field);
-    values.push(absentValue(field, how));
-    same = ordered = false;
+    const value = source[field.name];
+    if (isGiven(value) || (field.absent === 'null' && (!how.nulls || value === null))) continue;
+    all ??= firstMembers(plan, source, Number.POSITIVE_INFINITY);
+    all.add(field, absentValue(field, how));
   }
-  if (same && ordered) return source;
-  if (!ordered) sortByIndex(fields, values);
-  const object: Members = {};
-  for (let i = 0; i < fields.length; i++) object[fields[i]!.name] = values[i];
-  return object;
+  return all ? all.object() : source;
+}
+
+/** The first members of a struct, which are as they are written. */
+function firstMembers(plan: Plan, source: Members, count: number): Gathered {
+  const gathered = new Gathered();
+  let left = count;
+  for (const key in source) {
+    if (left-- === 0) break;
+    gathered.add(plan.byName.get(key)!, source[key]);
+  }
+  return gathered;
+}
+
+/** Members of a struct that is written anew. */
+class Gathered {
+  readonly fields: PlannedField[] = [];
+  readonly values: unknown[] = [];
+  ordered = true;
+
+  add(field: PlannedField, value: unknown): void {
+    const { fields } = this;
+    if (fields.length > 0 && fields[fields.length - 1]!.index > field.index) this.ordered = false;
+    fields.push(field);
+    this.values.push(value);
+  }
+
+  object(): Members {
+    const { fields, values } = this;
+    if (!this.ordered) sortByIndex(fields, values);
+    const object: Members = {};
+    for (let i = 0; i < fields.length; i++) object[fields[i]!.name] = values[i];
+    return object;
+  }
 }
 
 function absentValue(field: PlannedField, how: Arrangement): unknown {

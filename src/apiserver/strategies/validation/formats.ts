@@ -17,19 +17,18 @@ import {
   relaxedEnvironmentVariableProblems,
   wildcardSubdomainProblems,
 } from '../../../machinery/names.ts';
-import { compareQuantities, parseQuantity, type Quantity, QuantityError } from '../../../machinery/quantity.ts';
+import { parseQuantity, QuantityError } from '../../../machinery/quantity.ts';
 
 export const NOT_NEGATIVE = 'must be greater than or equal to 0';
 export const POSITIVE = 'must be greater than zero';
 export const IP = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
 export const CIDR = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
 
-const ZERO: Quantity = { unscaled: 0n, scale: 0, format: 'DecimalSI' };
-
 /** -1, 0 or 1; undefined for what is no quantity. */
 export function quantitySign(text: unknown): number | undefined {
   try {
-    return Math.sign(compareQuantities(parseQuantity(String(text)), ZERO));
+    const { unscaled } = parseQuantity(String(text));
+    return unscaled > 0n ? 1 : unscaled < 0n ? -1 : 0;
   } catch (error) {
     if (error instanceof QuantityError) return undefined;
     throw error;
