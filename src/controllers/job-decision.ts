@@ -143,7 +143,8 @@ function look(snapshot: JobSnapshot): View {
     newSucceeded,
     newFailed,
     succeededIndexes,
-    failedIndexes: indexesWith(job, status?.failedIndexes, failing),
+    // A second pod of an index may have succeeded: nobody may say of an index that it has done both.
+    failedIndexes: indexesWith(job, status?.failedIndexes, failing).difference(succeededIndexes),
     succeeded: isIndexed(job)
       ? succeededIndexes.size
       : (status?.succeeded ?? 0) + (uncounted?.succeeded?.length ?? 0) + newSucceeded.length,
@@ -159,7 +160,7 @@ function isValid(job: Job, pod: Pod): boolean {
   return index !== undefined && (job.spec.completions ?? 0) > index;
 }
 
-function indexesWith(job: Job, text: string | undefined, pods: readonly Pod[]): ReadonlySet<number> {
+function indexesWith(job: Job, text: string | undefined, pods: readonly Pod[]): Set<number> {
   if (!isIndexed(job)) return new Set();
   const indexes = parseIndexes(text, job.spec.completions ?? 0);
   for (const pod of pods) if (isValid(job, pod)) indexes.add(completionIndex(pod)!);

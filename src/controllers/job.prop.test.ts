@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Job, Pod } from '../api/generated/types.ts';
+import type { Job, JobStatus, Pod } from '../api/generated/types.ts';
+import { validateJobStatusUpdate } from '../apiserver/strategies/job-status.ts';
 import { decideJob, type Failures, isFinished, settleStatus } from './job-decision.ts';
 import { completionIndex, formatIndexes, parseIndexes } from './job-indexes.ts';
 import { isTracked, jobPod, TRACKING } from './job-pods.ts';
@@ -28,6 +29,7 @@ class World {
     const { job, pods, nowMs, failures } = this;
     if (isFinished(job)) return;
     const decision = decideJob({ job, pods, nowMs, failures });
+    const counting = this.#write(job, decision.status);
     for (const one of decision.create) {
       const pod = jobPod(job, one);
       const name = `p${this.#serial++}`;
@@ -42,8 +44,14 @@ class World {
     if (decision.outcome?.type === 'Failed') this.ended.failed += decision.stop.length;
     this.#change(decision.untrack, (pod) => this.#untracked(pod));
     const tracked = new Set(this.pods.filter(isTracked).map((pod) => pod.metadata.uid!));
-    const status = settleStatus(decision.status, tracked, decision.outcome, nowMs);
-    this.job = { ...job, status };
+    this.job = this.#write(counting, settleStatus(decision.status, tracked, decision.outcome, nowMs));
+  }
+
+  /** As the API takes it. */
+  #write(before: Job, status: JobStatus): Job {
+    const job = { ...before, status };
+    assert.deepEqual(validateJobStatusUpdate(job, before), []);
+    return job;
   }
 
   #change(which: readonly Pod[], how: (pod: Pod) => Pod): void {
@@ -133,6 +141,19 @@ test('with a limit for every index each index fails by itself, after as many tri
     }),
     { numRuns: 200 },
   );
+});
+
+test('an index of which another pod has failed for good has succeeded when it has', () => {
+  const spec = { completions: 2, parallelism: 2, backoffLimitPerIndex: 0, backoffLimit: 2147483647 };
+  const world = new World({ ...spec, completionMode: 'Indexed' });
+  world.step();
+  // A second pod of the first index, as a controller makes it that has not seen the first one yet.
+  const [first] = world.pods;
+  world.pods.push({ ...first!, metadata: { ...first!.metadata, name: 'again', uid: 'again' } });
+  const order = [1, 0, 2];
+  world.turn(() => order.shift()!);
+  world.step();
+  assert.deepEqual([world.job.status?.completedIndexes, world.job.status?.failedIndexes], ['0', '']);
 });
 
 test('index sets survive being written down', () => {

@@ -6,6 +6,7 @@ import { labelSelectorFromObject } from '../../machinery/selector-parse.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { sameMeaning } from './equality.ts';
 import { FIELD_IMMUTABLE, invalidValue, required } from './field-errors.ts';
+import { validateJobStatusUpdate } from './job-status.ts';
 import { dnsSubdomainName } from './name-rules.ts';
 import { defineStrategy, type NameRule } from './strategy.ts';
 import { validateRestart } from './workloads.ts';
@@ -155,6 +156,7 @@ export const jobStrategy = defineStrategy<Job>({
   prepareForCreate: prepareJob,
   validate: (job) => validateJob(job),
   validateUpdate: validateJobUpdate,
+  endpoints: { status: { validateUpdate: validateJobStatusUpdate } },
 });
 
 /** Job names get an 11-character suffix, so a CronJob's name is shorter. */

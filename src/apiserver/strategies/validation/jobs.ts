@@ -156,27 +156,33 @@ function checkSuccessRule(rule: SuccessPolicyRule, at: string, completions = 0, 
   }
 }
 
+/** The ends of "3-5" or "3"; what is wrong with it, where it is no rising interval below `completions`. */
+export function indexInterval(text: string, completions: number): readonly [first: number, last: number] | string {
+  const limits = text.split('-');
+  if (limits.length > 2) {
+    return `the fragment ${JSON.stringify(text)} violates the requirement that an index interval can have at most two parts separated by '-'`;
+  }
+  for (const limit of limits) {
+    if (!/^[0-9]+$/.test(limit)) return `cannot convert string to integer for index: ${JSON.stringify(limit)}`;
+    if (Number(limit) >= completions) return `too large index: ${JSON.stringify(limit)}`;
+  }
+  const [first = 0, last = first] = limits.map(Number);
+  if (limits.length === 2 && first >= last) return `non-increasing order, previous: ${first}, current: ${last}`;
+  return [first, last];
+}
+
 /** How many indexes "1,3-5,7" names; what is wrong with it, where it is no list of rising intervals below `completions`. */
 export function countIndexes(text: string, completions: number): number | string {
-  let last = -1;
+  let before = -1;
   let total = 0;
   if (text === '') return 0;
   for (const fragment of text.split(',')) {
-    const limits = fragment.split('-');
-    if (limits.length > 2) {
-      return `the fragment ${JSON.stringify(fragment)} violates the requirement that an index interval can have at most two parts separated by '-'`;
-    }
-    const [first = -1, end = first] = limits.map((limit) => (/^[0-9]+$/.test(limit) ? Number(limit) : Number.NaN));
-    for (const [i, index] of [first, end].slice(0, limits.length).entries()) {
-      if (Number.isNaN(index)) return `cannot convert string to integer for index: ${JSON.stringify(limits[i])}`;
-      if (index >= completions) return `too large index: ${JSON.stringify(limits[i])}`;
-    }
-    if (limits.length === 2 && first >= end) {
-      return `non-increasing order, previous: ${first}, current: ${end}`;
-    }
-    if (last >= first) return `non-increasing order, previous: ${last}, current: ${first}`;
-    total += end - first + 1;
-    last = end;
+    const interval = indexInterval(fragment, completions);
+    if (typeof interval === 'string') return interval;
+    const [first, last] = interval;
+    if (before >= first) return `non-increasing order, previous: ${before}, current: ${first}`;
+    total += last - first + 1;
+    before = last;
   }
   return total;
 }
