@@ -4,6 +4,7 @@ import { groupResource, type Resource } from '../../api/tables.ts';
 import type { RequestContext } from '../contract.ts';
 import { change } from '../registry/change.ts';
 import { builtIn, type Core, cacheOf } from '../registry/context.ts';
+import { validateRules } from '../registry/prepare.ts';
 import { rewritten } from '../registry/rewritten.ts';
 import { storageRow } from '../registry/versions.ts';
 import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld, Admitted } from './plugin.ts';
@@ -40,12 +41,18 @@ function admitBy(
   return (plugin.admit!(world, request, object) as Promise<Admitted | undefined> | undefined) ?? undefined;
 }
 
+/** The kind's own rules come first, as the end of its validation. */
 export async function reviewAdmission(
   core: Core,
   ctx: RequestContext,
   request: AdmissionRequest,
   object: KubeObject | undefined,
 ): Promise<void> {
+  const { operation, old, row, target } = request;
+  if (object && (operation === 'CREATE' || operation === 'UPDATE')) {
+    const judged = validateRules(object, old, row, target.subresource);
+    if (judged) await judged;
+  }
   const { judging } = pluginsFor(core.admission, request);
   if (judging.length === 0) return;
   const world = worldOf(core, ctx, request);

@@ -7,14 +7,11 @@ import type { FieldError } from '../../machinery/status.ts';
 import { duplicate, invalidValue, required } from '../strategies/field-errors.ts';
 import { validateObjectMeta } from '../strategies/object-meta.ts';
 import { identityText } from './list-identity.ts';
-import { ruleProblems } from './rules/evaluate.ts';
 import { MAX_FINDINGS, validateValue } from './validate-value.ts';
 
-/** Findings of the schema, of lists that are sets or maps, and of embedded resources; `old`: of an update. */
+/** Findings of the schema, of lists that are sets or maps, and of embedded resources, not of rules; `old`: of an update. */
 export function customProblems({ schema }: CustomFacts, object: KubeObject, old?: KubeObject): FieldError[] {
-  const errors = [...validateValue(schema.source, object, '', old), ...shapeProblems(schema, object, '')];
-  // Rules are written for values of the right types.
-  return errors.length > 0 ? errors : ruleProblems(schema, object, old);
+  return [...validateValue(schema.source, object, '', old), ...shapeProblems(schema, object, '')];
 }
 
 type Members = { readonly [name: string]: unknown };

@@ -5,6 +5,7 @@ import { compileJsonPath } from '../../machinery/json-path.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import type { ScaleRule, Strategy } from '../strategies/strategy.ts';
 import { customProblems } from './object-problems.ts';
+import { ruleProblems } from './rules/evaluate.ts';
 
 export function customStrategy(row: Resource, facts: CustomFacts): Strategy {
   const validateUpdate = (object: KubeObject, old: KubeObject): FieldError[] => customProblems(facts, object, old);
@@ -16,6 +17,7 @@ export function customStrategy(row: Resource, facts: CustomFacts): Strategy {
     selectable: selectableFields(facts),
     validate: (object) => customProblems(facts, object),
     validateUpdate,
+    ...(facts.schema.hasRules && { rules: (object, old) => ruleProblems(facts.schema, object, old) }),
     resetFields: { '': row.subresources.has('status') ? ['status'] : [], status: ['metadata', 'spec'] },
     endpoints: { status: { prepareForUpdate: keepMetadata, validateUpdate } },
     ...(scale && { scale }),

@@ -175,6 +175,20 @@ export function validateUpdate(
   if (errors.length > 0) throw invalid(resource, object.metadata.name ?? '', errors);
 }
 
+/** After all else of validation: rules are written for values that are right in themselves. */
+export function validateRules(
+  object: KubeObject,
+  old: KubeObject | undefined,
+  resource: Resource,
+  subresource: string | undefined,
+): Promise<void> | undefined {
+  if (subresource !== undefined && subresource !== 'status') return undefined;
+  const found = strategyOf(resource).rules?.(object, old);
+  return found?.then((errors) => {
+    if (errors.length > 0) throw invalid(resource, object.metadata.name ?? '', errors);
+  });
+}
+
 /** True when nothing keeps an object that is being deleted: its update is its end. */
 export function isReleased(object: KubeObject): boolean {
   const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata;

@@ -18,6 +18,7 @@ import {
   isReleased,
   prepareUpdate,
   settleNamespace,
+  validateRules,
   validateUpdate,
 } from './prepare.ts';
 import { isPersisted, subresourceOf, unsupportedVerb } from './targets.ts';
@@ -127,7 +128,8 @@ export async function decideUpdate(
   keepTimes(object, old);
   prepareUpdate(object, old, scope, target.subresource);
   validateUpdate(object as KubeObject, old, scope, target.subresource);
-  if (!admitted) await reviewAdmission(core, ctx, admission, object as KubeObject);
+  if (admitted) await validateRules(object as KubeObject, old, row, target.subresource);
+  else await reviewAdmission(core, ctx, admission, object as KubeObject);
   if (isReleased(object as KubeObject) && !strategyOf(row).heldBack?.(object as KubeObject)) return { kind: 'remove' };
   if (target.subresource !== undefined) return { kind: 'put', object };
   const allocation = await allocatorOf(row)?.(core, ctx, object, old, options.dryRun === true);

@@ -54,6 +54,11 @@ export interface Strategy<T extends KubeObject = KubeObject> extends UpdateRules
   prepareForCreate?(object: Draft<T>, scope: StrategyScope): void;
   /** Findings on create; on update too unless `validateUpdate` is given. */
   validate?(object: T, scope: StrategyScope): readonly FieldError[];
+  /**
+   * Findings that may take long to come by, of an object in which nothing else was found: on create, and on updates (`old` is
+   * what was there) of the object and of its status.
+   */
+  rules?(object: T, old: T | undefined): Promise<readonly FieldError[]>;
   /** Warnings for the caller. */
   warnings?(object: T): readonly string[];
   /** By subresource name: status, finalize, approval, ephemeralcontainers, resize. */

@@ -2,9 +2,7 @@
 import type { Environment } from '@marcbachmann/cel-js';
 import { kubernetesEnvironment } from '../../custom/rules/library.ts';
 import { registerAuthorizer } from '../webhooks/cel-authorizer.ts';
-import { countSteps } from './budget.ts';
 import { registerMessages } from './messages.ts';
-import { COUNT } from './source.ts';
 
 /** What a variable's type is made of, declared on demand. */
 export type DeclareTypes = (env: Environment) => { readonly object: string; readonly params: string };
@@ -116,7 +114,6 @@ export function runningEnvironment(): Environment {
   const env = kubernetesEnvironment();
   registerAuthorizer(env);
   registerMessages(env);
-  env.registerFunction(`${COUNT}(int): bool`, countSteps);
   for (const name of ['object', 'oldObject', 'request', 'namespaceObject', 'params', 'variables']) {
     env.registerVariable(name, 'dyn');
   }

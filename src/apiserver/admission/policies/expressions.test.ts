@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Budget, OutOfBudget } from './budget.ts';
+import { Budget, OutOfBudget } from '../../custom/rules/budget.ts';
 import { checkingEnvironment } from './environment.ts';
 import { type Bindings, expressionOf, expressionProblem, variablesOf } from './expressions.ts';
 import { appliedConfiguration, jsonPatchOperations } from './messages.ts';

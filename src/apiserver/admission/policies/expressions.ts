@@ -1,7 +1,8 @@
 // Expressions of admission policies: checked when a policy is written, compiled once, run with what a request brings.
 import type { Environment } from '@marcbachmann/cel-js';
+import { type Budget, OutOfBudget } from '../../custom/rules/budget.ts';
+import { meteredProgram } from '../../custom/rules/metered-program.ts';
 import { celValue } from '../../custom/rules/types.ts';
-import { type Budget, OutOfBudget } from './budget.ts';
 import { runningEnvironment } from './environment.ts';
 import { sourceOf } from './source.ts';
 
@@ -18,15 +19,15 @@ type Program = (bindings: Bindings) => unknown;
 
 /** Compiled when first run; one that cannot be fails then. */
 export function expressionOf(text: string): Expression {
-  let program: { readonly run: Program; readonly size: number } | Error | undefined;
+  let program: Program | Error | undefined;
   return {
     text,
     run(bindings, budget) {
       program ??= programOf(text);
       if (program instanceof Error) throw new Error(`compilation error: ${program.message}`);
-      const { run, size } = program;
+      const run = program;
       try {
-        return budget.spend(size, () => run(bindings));
+        return budget.spend(() => run(bindings));
       } catch (error) {
         if (error instanceof OutOfBudget) throw error;
         throw new Error(`expression '${text}' resulted in error: ${errorText(error)}`, { cause: error });
@@ -35,10 +36,9 @@ export function expressionOf(text: string): Expression {
   };
 }
 
-function programOf(text: string): { readonly run: Program; readonly size: number } | Error {
+function programOf(text: string): Program | Error {
   try {
-    const { counted, size } = sourceOf(text);
-    return { run: runningEnvironment().parse(counted) as Program, size };
+    return meteredProgram(runningEnvironment().parse(sourceOf(text)));
   } catch (error) {
     return new Error(`compilation failed: ${issueText(text, error)}`);
   }
@@ -83,7 +83,7 @@ export function checkExpression(
   text: string,
 ): { readonly type: string } | { readonly issue: string } {
   try {
-    const result = env.check(sourceOf(text).checked);
+    const result = env.check(sourceOf(text));
     if (!result.valid) return { issue: issueText(text, result.error) };
     return { type: result.type ?? 'dyn' };
   } catch (error) {
@@ -134,7 +134,7 @@ export function errorText(error: unknown): string {
 function issueText(expression: string, error: unknown): string {
   const said = errorText(error).replace(/^no such key: (.*)$/, "undefined field '$1'");
   // The library read another text where there was something to rewrite: then the place is not known.
-  const place = sourceOf(expression).checked === expression ? ((error as CelError).node?.pos ?? 0) : 0;
+  const place = sourceOf(expression) === expression ? ((error as CelError).node?.pos ?? 0) : 0;
   const dot = said.startsWith('undefined field') && expression[place - 1] === '.' ? 1 : 0;
   const start = Math.min(place - dot, expression.length);
   const before = expression.slice(0, start).split('\n');

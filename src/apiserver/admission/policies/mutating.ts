@@ -3,11 +3,11 @@ import { cloneJson, sameJson } from '../../../api/json.ts';
 import type { Draft, KubeObject } from '../../../api/object.ts';
 import { applyJsonPatch } from '../../../machinery/patch/json.ts';
 import { forbidden, StatusError } from '../../../machinery/status.ts';
+import { Budget } from '../../custom/rules/budget.ts';
 import { completed, replaceBy, writtenType } from '../changed-object.ts';
 import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld, Admitted } from '../plugin.ts';
 import { Activations, Evaluation } from './activation.ts';
 import { mergedConfiguration } from './apply-configuration.ts';
-import { Budget } from './budget.ts';
 import {
   type Invocation,
   invocationsOf,

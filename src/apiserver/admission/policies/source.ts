@@ -1,58 +1,26 @@
 // Expressions as the CEL library is to read them: messages (`Object.spec{replicas: 1}`) become calls, `matches` gets the name
-// that runs in linear time, and, to be run, every round of a loop is counted.
-import { hasTwoVariables } from '../../custom/rules/cost.ts';
+// that runs in linear time.
 import { MATCHES } from '../../custom/rules/library.ts';
 import { type Token, tokensOf } from './tokens.ts';
 
 /** Makes a message: its type's name, its fields. An optional field's name begins with "?". */
 export const NEW_OBJECT = 'newObjectMessage';
 export const NEW_JSON_PATCH = 'newJSONPatchMessage';
-/** Counts steps; false once there were too many. */
-export const COUNT = 'countSteps';
-
 const OPEN = new Set(['(', '[', '{']);
 const CLOSE = new Set([')', ']', '}']);
 
-/** What each loop does with its last argument, so that it stops, or does nothing more, once there were too many steps. */
-const LOOPS: { readonly [name: string]: 'all' | 'exists' | 'choose' | 'map' | undefined } = {
-  all: 'all',
-  exists: 'exists',
-  exists_one: 'choose',
-  existsOne: 'choose',
-  filter: 'choose',
-  map: 'map',
-  transformList: 'map',
-  transformMap: 'map',
-  transformMapEntry: 'map',
-};
-
-export interface Source {
-  /** For checking types. */
-  readonly checked: string;
-  /** For running. */
-  readonly counted: string;
-  /** How many words it has: what it costs at least. */
-  readonly size: number;
-}
-
-export function sourceOf(expression: string): Source {
-  const tokens = tokensOf(expression);
-  return {
-    checked: new Rewriter(expression, tokens, false).all(),
-    counted: new Rewriter(expression, tokens, true).all(),
-    size: tokens.length,
-  };
+/** An expression in the words that the library knows. */
+export function sourceOf(expression: string): string {
+  return new Rewriter(expression, tokensOf(expression)).all();
 }
 
 class Rewriter {
   readonly #text: string;
   readonly #tokens: readonly Token[];
-  readonly #counts: boolean;
 
-  constructor(text: string, tokens: readonly Token[], counts: boolean) {
+  constructor(text: string, tokens: readonly Token[]) {
     this.#text = text;
     this.#tokens = tokens;
-    this.#counts = counts;
   }
 
   all(): string {
@@ -144,28 +112,9 @@ class Rewriter {
     return written.join(',');
   }
 
-  /** `.matches(`, and the loops. */
+  /** `.matches(` */
   #call(i: number): { text: string; next: number } | undefined {
     if (!this.#isName(i) || !this.#is(i - 1, '.') || !this.#is(i + 1, '(')) return undefined;
-    const name = this.#tokens[i]!.text;
-    if (name === 'matches') return { text: MATCHES, next: i + 1 };
-    const loop = this.#counts ? LOOPS[name] : undefined;
-    const end = this.#closing(i + 1);
-    const parts = this.#parts(i + 2, end);
-    if (!loop || parts.length < 2 || end === this.#tokens.length) return undefined;
-    const variables = hasTwoVariables(name, parts.length) ? 2 : 1;
-    return { text: `${name}(${this.#rounds(loop, parts, variables)})`, next: end + 1 };
-  }
-
-  #rounds(loop: 'all' | 'exists' | 'choose' | 'map', parts: (readonly [number, number])[], variables: 1 | 2): string {
-    const texts = parts.map(([start, end]) => this.#range(start, end));
-    const variable = texts.slice(0, variables).join(',');
-    const bodies = texts.slice(variables);
-    const words = bodies.length === 0 ? 1 : parts.at(-1)![1] - parts[variables]![0];
-    const count = `${COUNT}(${words})`;
-    const [first, second] = bodies;
-    if (loop === 'exists') return `${variable}, !${count} || (${first})`;
-    if (loop !== 'map') return `${variable}, ${count} && (${first})`;
-    return second === undefined ? `${variable}, ${count}, ${first}` : `${variable}, ${count} && (${first}), ${second}`;
+    return this.#tokens[i]!.text === 'matches' ? { text: MATCHES, next: i + 1 } : undefined;
   }
 }

@@ -1,9 +1,9 @@
 // ValidatingAdmissionPolicy: expressions that judge what is about to be stored, deleted or connected to.
 import type { KubeObject } from '../../../api/object.ts';
 import { forbidden, REASONS, type Reason, StatusError } from '../../../machinery/status.ts';
+import { Budget, OutOfBudget } from '../../custom/rules/budget.ts';
 import type { AdmissionPlugin, AdmissionRequest, AdmissionWorld } from '../plugin.ts';
 import { Activations, Evaluation } from './activation.ts';
-import { Budget, OutOfBudget } from './budget.ts';
 import {
   type Invocation,
   invocationsOf,

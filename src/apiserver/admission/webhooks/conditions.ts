@@ -2,8 +2,8 @@
 import type { MatchCondition } from '../../../api/generated/types.ts';
 import { nextTurn } from '../../../lib/turns.ts';
 import type { UserInfo } from '../../contract.ts';
+import { Budget, RUNTIME_COST_BUDGET } from '../../custom/rules/budget.ts';
 import { celValue } from '../../custom/rules/types.ts';
-import { Budget, RUNTIME_COST_BUDGET } from '../policies/budget.ts';
 import { checkingEnvironment } from '../policies/environment.ts';
 import { expressionOf, expressionProblem } from '../policies/expressions.ts';
 import { type AuthorizerParts, authorizerOf } from './cel-authorizer.ts';

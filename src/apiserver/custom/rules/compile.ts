@@ -5,6 +5,7 @@ import { Environment, Optional } from '@marcbachmann/cel-js';
 import type { ValidationRule } from '../../../api/generated/types.ts';
 import type { StructuralSchema } from '../../../api/structural/schema.ts';
 import { kubernetesEnvironment, MATCHES } from './library.ts';
+import { meteredProgram } from './metered-program.ts';
 import { declareType } from './types.ts';
 
 /** A rule that can be run. */
@@ -48,9 +49,9 @@ export function compileRule(source: ValidationRule): CompiledRule {
   const rule = linearRule(source.rule);
   const optional = source.optionalOldSelf === true;
   const env = runningEnvironment(optional ? 'optional<dyn>' : 'dyn');
-  const program = env.parse(rule.text);
+  const program = meteredProgram(env.parse(rule.text));
   const text = source.messageExpression && linearRule(source.messageExpression).text;
-  const message = text ? env.parse(text) : undefined;
+  const message = text ? meteredProgram(env.parse(text)) : undefined;
   const bindings = (self: unknown, oldSelf: unknown): { [name: string]: unknown } => ({
     self,
     oldSelf: optional ? (oldSelf === undefined ? Optional.none() : Optional.of(oldSelf)) : oldSelf,

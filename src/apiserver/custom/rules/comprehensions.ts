@@ -1,6 +1,8 @@
 // Loops with two variables, index or key and value (cel-go's TwoVarComprehensions), and existsOne. They are macros of the CEL
 // library: given the expression's nodes, they check its types once and run it for every round.
 import type { Environment } from '@marcbachmann/cel-js';
+import { keysCost, sizeOf } from './call-cost.ts';
+import { charge, isSpent } from './meter.ts';
 
 /** What the library hands to a macro; it has no types of these. */
 interface Node {
@@ -55,6 +57,9 @@ interface Loop {
   run(rounds: Rounds): unknown;
 }
 
+/** Of one round besides its parts; upstream's differ by loop, and are mostly less. */
+const ROUND_COST = 12;
+
 const isBool = (value: unknown, of: string): boolean => {
   if (typeof value === 'boolean') return value;
   throw new Error(`${of} predicate must return bool`);
@@ -68,6 +73,8 @@ function quantifier(name: string, decisive: boolean): Loop['run'] {
       try {
         if (isBool(round(0), name) === decisive) return decisive;
       } catch (error) {
+        // Nothing that is said after the last that may be spent counts any more.
+        if (isSpent()) throw error;
         failure ??= { error };
       }
     }
@@ -215,11 +222,13 @@ function* roundsWith(
   outer: Context,
 ): Rounds & Generator<readonly [unknown, Round]> {
   const isList = Array.isArray(range);
+  charge(sizeOf(range) + 2 * keysCost(range));
   for (const [key, value] of roundsOf(range)) {
     const values = names.length === 2 ? [key, value] : [isList ? value : key];
     let context = outer;
     for (const [i, one] of values.entries()) context = contexts[i]!.reuse(context).setIterValue(one, evaluator);
     const at = context;
+    charge(ROUND_COST);
     yield [key, (part) => evaluator.run(parts[part]!, at)];
   }
 }

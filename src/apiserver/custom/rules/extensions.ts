@@ -2,19 +2,18 @@
 // (cel-go's ext library and Kubernetes' own).
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
 import type { Environment } from '@marcbachmann/cel-js';
+import { charge } from './meter.ts';
 import { sameCelValue } from './same.ts';
-import { chargeSteps, metered } from './steps.ts';
 
 type Add = (signature: string, handler: (...args: never[]) => unknown) => void;
 
 function holds(list: readonly unknown[], one: unknown): boolean {
-  chargeSteps(list.length);
   return list.some((other) => sameCelValue(one, other));
 }
 
 export function registerExtensions(env: Environment): void {
   const add: Add = (signature, handler) => {
-    env.registerFunction(signature, metered(handler));
+    env.registerFunction(signature, handler as (...args: unknown[]) => unknown);
   };
   registerStrings(add);
   registerLists(env, add);
@@ -26,9 +25,10 @@ export function registerExtensions(env: Environment): void {
 function registerStrings(add: Add): void {
   const characters = (text: string): string[] => [...text];
   add('string.charAt(int): string', (text: string, at: bigint) => {
-    const all = characters(text);
-    if (at < 0n || at > BigInt(all.length)) throw new Error(`index out of range: ${at}`);
-    return all[Number(at)] ?? '';
+    let left = at;
+    if (at >= 0n) for (const character of text) if (left-- === 0n) return character;
+    if (left !== 0n) throw new Error(`index out of range: ${at}`);
+    return '';
   });
   add('string.replace(string, string): string', (text: string, from: string, to: string) =>
     replaced(text, from, to, -1n),
@@ -40,6 +40,8 @@ function registerStrings(add: Add): void {
 
 function replaced(text: string, from: string, to: string, limit: bigint): string {
   const parts = text.split(from);
+  // The text itself has been paid for.
+  charge(Math.floor((parts.length * to.length) / 10));
   if (limit < 0n || BigInt(parts.length - 1) <= limit) return parts.join(to);
   const kept = Number(limit);
   return [...parts.slice(0, kept), parts.slice(kept).join(from)].join(to);
@@ -86,6 +88,9 @@ function shown(value: unknown): string {
   return String(value);
 }
 
+/** Of comparing two objects or lists, about. */
+const OBJECT_COMPARISON = 10;
+
 class Sets {}
 
 type Comparable = string | number | bigint;
@@ -104,7 +109,7 @@ function registerLists(env: Environment, add: Add): void {
   );
   add('list.distinct(): list<dyn>', (list: unknown[]) =>
     list.filter((one, i) => {
-      chargeSteps(i);
+      charge(typeof one === 'object' ? i * OBJECT_COMPARISON : i);
       return list.findIndex((other) => sameCelValue(one, other)) === i;
     }),
   );

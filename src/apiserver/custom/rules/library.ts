@@ -11,10 +11,11 @@ import {
   subtractQuantities,
 } from '../../../machinery/quantity.ts';
 import { patternOf } from '../validate-value.ts';
+import { FOUND } from './call-cost.ts';
 import { registerComprehensions } from './comprehensions.ts';
 import { registerExtensions } from './extensions.ts';
+import { charge } from './meter.ts';
 import { sameCelValue } from './same.ts';
-import { metered } from './steps.ts';
 
 /** Parse-time limits of an expression. */
 const LIMITS = {
@@ -80,7 +81,10 @@ function pattern(text: string) {
 function findAll(text: string, expression: string, limit: number): string[] {
   const matcher = pattern(expression).matcher(text);
   const found: string[] = [];
-  while ((limit < 0 || found.length < limit) && matcher.find()) found.push(matcher.group() ?? '');
+  while ((limit < 0 || found.length < limit) && matcher.find()) {
+    charge(FOUND);
+    found.push(matcher.group() ?? '');
+  }
   return found;
 }
 
@@ -102,7 +106,7 @@ export function kubernetesEnvironment(): Environment {
   env.registerType('Quantity', { ctor: QuantityValue as never, fields: {} });
   env.registerType('IP', { ctor: Address as never, fields: {} });
   const add = (signature: string, handler: (...args: never[]) => unknown): void => {
-    env.registerFunction(signature, metered(handler));
+    env.registerFunction(signature, handler as (...args: unknown[]) => unknown);
   };
   add(`string.${MATCHES}(string): bool`, (text: string, expression: string) =>
     pattern(expression).matcher(text).find(),

@@ -2,6 +2,7 @@
 import { type Environment, parse } from '@marcbachmann/cel-js';
 import { setMember } from '../../../api/json.ts';
 import type { StructuralSchema } from '../../../api/structural/schema.ts';
+import { goDuration } from './duration.ts';
 
 /** Words of CEL that may be no names; a property of that name is reached as __word__. */
 const KEYWORDS = new Set(
@@ -89,10 +90,9 @@ export function celValue(schema: StructuralSchema | undefined, value: unknown, r
 }
 
 const toDuration = parse('duration(text)');
-const toTimestamp = parse('timestamp(text)');
 
-/** A time (RFC 3339) as CEL's timestamp. */
-export const celTime = (text: string): unknown => toTimestamp({ text });
+/** A time (RFC 3339) as CEL's timestamp. The library's own function takes texts of few lengths only. */
+export const celTime = (text: string): unknown => new Date(text);
 
 /** Strings of some formats are values of a type of their own; validation has seen to it that they are. */
 function celString(format: string | undefined, text: string): unknown {
@@ -100,11 +100,11 @@ function celString(format: string | undefined, text: string): unknown {
     case 'byte':
       return new Uint8Array(Buffer.from(text, 'base64'));
     case 'date':
-      return toTimestamp({ text: `${text}T00:00:00Z` });
+      return celTime(`${text}T00:00:00Z`);
     case 'date-time':
-      return toTimestamp({ text });
+      return celTime(text);
     case 'duration':
-      return toDuration({ text });
+      return toDuration({ text: goDuration(text) });
     default:
       return text;
   }
