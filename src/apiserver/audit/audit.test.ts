@@ -10,10 +10,11 @@ import { silentLog } from '../../lib/log.ts';
 import { until } from '../../lib/test-until.ts';
 import { realRandom } from '../../platform/environment.ts';
 import { openMemoryStore } from '../../store/memory.ts';
+import type { CachedObject, ListResult } from '../contract.ts';
 import { requestInfo } from '../http/request-info.ts';
 import type { Response } from '../http/response.ts';
 import { type ApiServer, startApiServer } from '../server.ts';
-import { Auditor, MAX_QUEUED_EVENTS } from './auditor.ts';
+import { Auditor, BATCH_CHARACTERS, MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS } from './auditor.ts';
 import { readAuditPolicy } from './policy.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: what a test looks into is what it asserts
@@ -133,6 +134,15 @@ describe('what is told of requests', () => {
     const listed = (await told((await ask('GET', MAPS)).auditId))[1];
     assert.equal(listed.responseObject.kind, 'ConfigMapList');
     assert.ok(listed.responseObject.items.some((one: Json) => one.metadata.name === 'a'));
+    assert.ok(listed.responseObject.items.every((one: Json) => !one.metadata.managedFields));
+    await ask('POST', '/api/v1/namespaces', { metadata: { name: 'emptied' } });
+    await ask('POST', '/api/v1/namespaces/emptied/configmaps', { metadata: { name: 'b' } });
+    const emptied = (await told((await ask('DELETE', '/api/v1/namespaces/emptied/configmaps')).auditId))[1];
+    assert.equal(emptied.verb, 'deletecollection');
+    assert.deepEqual(
+      emptied.responseObject.items.map((one: Json) => one.metadata.name),
+      ['b'],
+    );
   });
 
   test('of secrets no more than that somebody asked for them', async () => {
@@ -219,70 +229,110 @@ describe('what is told of requests', () => {
   });
 });
 
-test('a sink that hangs holds up nobody: what is too much is counted and lost', async () => {
-  const metrics = new Registry();
-  const clock = new FakeClock(0);
-  const written: string[] = [];
-  let free = (): void => undefined;
-  const hangs = new Promise<void>((resolve) => {
-    free = resolve;
-  });
-  const sink = async (lines: readonly string[]): Promise<void> => {
-    await hangs;
-    written.push(...lines);
-  };
-  const env = { clock, log: silentLog, metrics };
-  const authorizer = { authorize: () => ({ allowed: true, reason: '' }) };
-  const auditor = new Auditor({ policy, sink, env, authorizer });
-  const exchange = { path: '/healthz', rawQuery: '', header: () => undefined, socket: {} };
-  const response = { exchange, auditId: 'x' } as unknown as Response;
-  const info = requestInfo('GET', '/healthz', new URLSearchParams());
-  for (let i = 0; i < MAX_QUEUED_EVENTS + 5; i++) auditor.begin(info, response, { user: undefined });
-  const lost = await metrics.getSingleMetric('apiserver_audit_error_total')!.get();
-  assert.deepEqual(
-    lost.values.map(({ value }) => value),
-    [5],
-  );
-  free();
-  await auditor.flush();
-  assert.equal(written.length, MAX_QUEUED_EVENTS);
-});
-
-test('an event that cannot be told is counted and lost, and those after it are told', async () => {
-  const metrics = new Registry();
-  const written: string[] = [];
-  const sink = async (lines: readonly string[]): Promise<void> => void written.push(...lines);
-  const policy = readAuditPolicy({
+describe('a writer', () => {
+  const everything = readAuditPolicy({
     apiVersion: 'audit.k8s.io/v1',
     kind: 'Policy',
     omitStages: ['RequestReceived'],
     rules: [{ level: 'RequestResponse' }],
   });
-  const env = { clock: new FakeClock(0), log: silentLog, metrics };
-  const auditor = new Auditor({
-    policy,
-    sink,
-    env,
-    authorizer: { authorize: () => ({ allowed: true, reason: '' }) },
-  });
   const exchange = { path: '/healthz', rawQuery: '', header: () => undefined, socket: {} };
   const response = { exchange, auditId: 'x' } as unknown as Response;
   const info = requestInfo('GET', '/healthz', new URLSearchParams());
-  const object = {
-    get metadata(): never {
-      throw new Error('damaged');
-    },
-  } as unknown as KubeObject;
-  for (const damaged of [true, false]) {
-    const record = auditor.begin(info, response, { user: undefined })!;
-    if (damaged) record.answer({ object, bytes: Buffer.alloc(0) });
-    record.complete(200);
+
+  function writer(sink: (lines: readonly string[]) => Promise<void>, by = everything) {
+    const metrics = new Registry();
+    const env = { clock: new FakeClock(0), log: silentLog, metrics };
+    const authorizer = { authorize: () => ({ allowed: true, reason: '' }) };
+    const auditor = new Auditor({ policy: by, sink, env, authorizer });
+    const begin = () => auditor.begin(info, response, { user: undefined })!;
+    const lost = async () => {
+      const { values } = await metrics.getSingleMetric('apiserver_audit_error_total')!.get();
+      return values.map(({ value }) => value);
+    };
+    return { auditor, begin, lost };
   }
-  await auditor.flush();
-  assert.equal(written.length, 1);
-  const lost = await metrics.getSingleMetric('apiserver_audit_error_total')!.get();
-  assert.deepEqual(
-    lost.values.map(({ value }) => value),
-    [1],
-  );
+
+  /** An object that is answered, of about so many bytes. */
+  function answered(size: number): CachedObject {
+    const object = { metadata: { name: 'a' }, data: { k: 'v'.repeat(size) } } as unknown as KubeObject;
+    return { object, bytes: Buffer.from(JSON.stringify(object)) } as CachedObject;
+  }
+
+  test('whose sink hangs holds up nobody: what is too much is counted and lost', async () => {
+    const written: string[] = [];
+    const hangs = Promise.withResolvers<void>();
+    const { auditor, begin, lost } = writer(async (lines) => {
+      await hangs.promise;
+      written.push(...lines);
+    }, policy);
+    for (let i = 0; i < MAX_QUEUED_EVENTS + 5; i++) begin();
+    assert.deepEqual(await lost(), [5]);
+    hangs.resolve();
+    await auditor.flush();
+    assert.equal(written.length, MAX_QUEUED_EVENTS);
+  });
+
+  test('counts what long lists hold on to', async () => {
+    const hangs = Promise.withResolvers<void>();
+    const { auditor, begin, lost } = writer(() => hangs.promise);
+    const items = new Array<CachedObject>(10_000).fill(answered(0));
+    for (let i = 0; i < 20; i++) {
+      const record = begin();
+      record.answerList({ kind: 'ConfigMapList' }, { items } as unknown as ListResult);
+      record.complete(200);
+    }
+    const [refused = 0] = await lost();
+    assert.ok(refused >= 20 - MAX_QUEUED_BYTES / (items.length * 1_000), `${refused} of 20 lost`);
+    assert.ok(refused < 20);
+    hangs.resolve();
+    await auditor.flush();
+    // One that is longer than all that may wait is told when nothing does.
+    const record = begin();
+    const longest = new Array<CachedObject>(Math.ceil(MAX_QUEUED_BYTES / 1_000) + 1).fill(answered(0));
+    record.answerList({ kind: 'ConfigMapList' }, { items: longest } as unknown as ListResult);
+    record.complete(200);
+    await auditor.flush();
+    assert.deepEqual(await lost(), [refused]);
+  });
+
+  test('hands on big events a few at a time, as they were answered', async () => {
+    const sizes: number[] = [];
+    const names = new Set<string>();
+    const { auditor, begin } = writer(async (lines) => {
+      sizes.push(lines.reduce((sum, line) => sum + line.length, 0));
+      for (const line of lines) names.add(JSON.parse(line).responseObject.metadata.name);
+    });
+    const size = 200_000;
+    for (let i = 0; i < 40; i++) {
+      const record = begin();
+      record.answer(answered(size));
+      record.complete(200);
+    }
+    await auditor.flush();
+    assert.deepEqual([...names], ['a']);
+    assert.ok(Math.max(...sizes) < BATCH_CHARACTERS + 2 * size, `${Math.max(...sizes)} at once`);
+    assert.ok(sizes.reduce((sum, one) => sum + one, 0) > 40 * size);
+  });
+
+  test('counts an event that cannot be told as lost, and tells those after it', async () => {
+    const written: string[] = [];
+    const { auditor, begin, lost } = writer(async (lines) => void written.push(...lines));
+    for (const damaged of [true, false]) {
+      const record = begin();
+      // Its text is asked for after its size.
+      let asked = 0;
+      const object = {
+        get bytes(): Buffer {
+          if (asked++ > 0) throw new Error('damaged');
+          return Buffer.alloc(0);
+        },
+      } as unknown as CachedObject;
+      if (damaged) record.answer(object);
+      record.complete(200);
+    }
+    await auditor.flush();
+    assert.equal(written.length, 1);
+    assert.deepEqual(await lost(), [1]);
+  });
 });

@@ -19,12 +19,14 @@ export interface AuditOptions {
 
 /** Events that wait to be written; upstream's buffer. */
 export const MAX_QUEUED_EVENTS = 10_000;
-/** What they may weigh, about: bodies of requests are kept as text, answers are shared with the cache. */
+/** What they may weigh, about: bodies of requests are kept as text, answers keep objects that the cache may have given up. */
 export const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 /** Events that are written together. */
 const BATCH = 400;
-/** Bytes that are made into text in one turn. */
-const BYTES_PER_TURN = 256 * 1024;
+/** Characters that are handed on together: an event alone may have more. */
+export const BATCH_CHARACTERS = 1024 * 1024;
+/** Characters that are made into text in one turn. */
+const CHARACTERS_PER_TURN = 256 * 1024;
 
 /** One event, made into text when its turn comes. */
 export interface AuditEvent {
@@ -73,7 +75,9 @@ export class Auditor {
   }
 
   #offer(event: AuditEvent): void {
-    if (this.#queue.length >= MAX_QUEUED_EVENTS || this.#bytes + event.weight > MAX_QUEUED_BYTES) {
+    // One that is too heavy by itself is taken when nothing else waits.
+    const heavy = this.#bytes > 0 && this.#bytes + event.weight > MAX_QUEUED_BYTES;
+    if (this.#queue.length >= MAX_QUEUED_EVENTS || heavy) {
       this.#errors.inc({ plugin: 'buffered' });
       return;
     }
@@ -93,17 +97,23 @@ export class Auditor {
     await nextTurn();
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0, BATCH);
-      const lines: string[] = [];
-      let bytes = 0;
+      let lines: string[] = [];
+      let [gathered, inTurn] = [0, 0];
       for (const event of batch) {
         const text = await this.#textOf(event);
         this.#bytes -= event.weight;
         if (text === undefined) continue;
         lines.push(text);
-        bytes += text.length;
-        if (bytes < BYTES_PER_TURN) continue;
+        gathered += text.length;
+        inTurn += text.length;
+        if (gathered >= BATCH_CHARACTERS) {
+          await this.#hand(lines);
+          lines = [];
+          gathered = 0;
+        }
+        if (inTurn < CHARACTERS_PER_TURN) continue;
         await nextTurn();
-        bytes = 0;
+        inTurn = 0;
       }
       if (lines.length > 0) await this.#hand(lines);
     }

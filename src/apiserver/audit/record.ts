@@ -25,8 +25,16 @@ export interface RecordOptions {
 const ITEMS_PER_SLICE = 30;
 /** What an event takes besides bodies. */
 const EVENT_WEIGHT = 2_000;
+/** What an object of a list is taken to be: to ask each for its size would be long work. */
+const ITEM_WEIGHT = 1_000;
 
 type Text = () => string | Promise<string>;
+
+/** An object, and its JSON. */
+interface Answered {
+  readonly object: KubeObject;
+  readonly bytes: Buffer;
+}
 
 export class AuditRecord {
   readonly #options: RecordOptions;
@@ -67,18 +75,19 @@ export class AuditRecord {
   }
 
   /** The object that is answered; nobody changes it. */
-  answer({ object, bytes }: { readonly object: KubeObject; readonly bytes: Buffer }): void {
+  answer(answered: Answered): void {
     if (!this.#wants('RequestResponse')) return;
-    this.#responseWeight = bytes.length;
-    this.#responseObject = () => stringifyJson(this.#shown(object));
+    this.#responseWeight = answered.bytes.length;
+    this.#responseObject = () => this.#textOf(answered);
   }
 
   answerList(head: object, { items }: ListResult): void {
     if (!this.#wants('RequestResponse')) return;
+    this.#responseWeight = items.length * ITEM_WEIGHT;
     this.#responseObject = async () => {
       const texts: string[] = [];
-      await inSlices(items, ITEMS_PER_SLICE, ({ object }) => {
-        texts.push(stringifyJson(this.#shown(object)));
+      await inSlices(items, ITEMS_PER_SLICE, (item) => {
+        texts.push(this.#textOf(item));
         return 1;
       });
       return `${stringifyJson(head).slice(0, -1)},"items":[${texts.join(',')}]}`;
@@ -119,6 +128,12 @@ export class AuditRecord {
     if (!this.#options.wanted.omitManagedFields || object.metadata?.managedFields === undefined) return object;
     const { managedFields: _, ...metadata } = object.metadata;
     return { ...object, metadata };
+  }
+
+  /** As it was answered, if nothing of it is to be left out. */
+  #textOf(answered: Answered): string {
+    if (!this.#options.wanted.omitManagedFields) return answered.bytes.toString();
+    return stringifyJson(this.#shown(answered.object));
   }
 
   #tell(stage: Stage, responseStatus?: object): void {

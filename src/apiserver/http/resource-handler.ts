@@ -230,6 +230,7 @@ export class ResourceHandler {
     const accepted = withoutTransform(acceptedFor(target, response));
     const options = deleteOptions(query, await this.#deleteBody(response));
     const result = await this.#options.api.deleteCollection(ctx, target, { ...options, ...listOptions(query) });
+    response.audit?.answerList(listHead(result, target.resource), result);
     const body = await encodeList(result, accepted, this.#table(target, accepted, response), this.#lists);
     await response.sendBig(200, accepted.contentType, body);
   }
