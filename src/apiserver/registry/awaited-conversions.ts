@@ -11,7 +11,7 @@ export type ConvertNow = (object: object, to: Resource) => object;
 /** What a webhook did not do. `cause` is why. */
 export class ConversionFailed extends StatusError {}
 
-/** Conversions of one decision: each other version asks for a handful. */
+/** Conversions of one decision: each other version asks for a handful. A definition may have any number of versions. */
 const MAX_CONVERSIONS = 1_000;
 
 /** Thrown where a decision cannot go on before an object is there in another version. */
@@ -40,7 +40,10 @@ export async function withConversions<T>(
       return decide(replay(done));
     } catch (error) {
       if (!(error instanceof Wanted)) throw error;
-      invariant(done.length < MAX_CONVERSIONS, 'a decision asks for conversions without end');
+      if (done.length >= MAX_CONVERSIONS) {
+        const message = `more than ${MAX_CONVERSIONS} conversions of one ${resource.kind} were asked for`;
+        throw new ConversionFailed('InternalError', message);
+      }
       done.push(await converted(conversions, resource, error, signal));
     }
   }
