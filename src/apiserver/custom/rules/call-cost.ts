@@ -164,7 +164,8 @@ const FUNCTIONS: { readonly [name: string]: Cost } = {
   ...named('contains', ([text, part]) => Math.max(1, through(text) * through(part))),
   ...named('format', ([text, args]) => 20 + through(text) + Math.ceil(traversal(args) * 3)),
   ...named('string', ([value]) => (typeof value === 'object' ? first([value]) : 4)),
-  ...named('slice flatten', copied),
+  ...named('slice', copied),
+  ...named('flatten', ([lists]) => copied(Array.isArray(lists) ? lists : [])),
   ...named('sort', sorting),
   // Its comparisons are counted as they are made.
   ...named('distinct', copied),
