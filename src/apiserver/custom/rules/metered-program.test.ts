@@ -111,7 +111,7 @@ test('the work of functions is paid for by what they are given, and what they ma
     'sets.equivalent(self.a, self.b)',
     'self.a.distinct() == self.b',
   ]) {
-    grows(text, ...lists, 50);
+    grows(text, ...lists, 30);
   }
   const map = (size: number): object => Object.fromEntries(list(size).map((i) => [`k${i}`, 'v']));
   const maps = [
