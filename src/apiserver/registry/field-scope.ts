@@ -10,7 +10,7 @@ import { fieldSchemaOf } from '../../machinery/field-sets/table-schema.ts';
 import type { RequestContext, Target, WriteOptions } from '../contract.ts';
 import { strategyOf } from '../strategies/strategies.ts';
 import { ConversionFailed, type ConvertNow, withConversions } from './awaited-conversions.ts';
-import { type Core, nowText } from './context.ts';
+import { type Core, nowText, scopeOf } from './context.ts';
 import { convert } from './versions.ts';
 
 /** What the server writes itself, whatever a client sends. */
@@ -122,10 +122,12 @@ interface FieldsWrite {
 export async function managedFieldsOf(
   core: Core,
   ctx: RequestContext,
-  { resource, subresource }: Target,
-  { live, object, options }: FieldsWrite,
+  target: Target,
+  { live, object: sent, options }: FieldsWrite,
 ): Promise<ManagedFields | undefined> {
+  const { resource, subresource } = target;
   const manager = managerOf(ctx, options);
+  const object = taken(core, ctx, target, live, sent);
   const decide = (byWebhook: ConvertNow): ManagedFields | undefined =>
     managedAfterUpdate(fieldScope(core, resource, subresource, byWebhook), { live, object, manager });
   try {
@@ -140,6 +142,21 @@ export async function managedFieldsOf(
     });
     return undefined;
   }
+}
+
+/** What an endpoint makes of what was sent, where it takes only a part of that. */
+function taken(
+  core: Core,
+  ctx: RequestContext,
+  { resource, subresource = '' }: Target,
+  live: KubeObject | undefined,
+  sent: KubeObject,
+): KubeObject {
+  const rules = strategyOf(resource).endpoints?.[subresource];
+  if (!live || !rules?.managesOnlyTaken) return sent;
+  const object = cloneJson(sent) as Draft<KubeObject>;
+  rules.prepareForUpdate?.(object, live, scopeOf(core, ctx, resource));
+  return object as KubeObject;
 }
 
 /** The entries stay shared: they are never changed. */

@@ -87,6 +87,56 @@ test('a PUT of pods/resize takes resources and leaves the rest as it was', async
   await assert.rejects(registry.api.update(registry.ctx(), target, body, {}), refused(409, /has been modified/));
 });
 
+/** The fields below a pod's spec that a manager has: "containers/c/resources/requests/cpu", without what only holds others. */
+function managed(pod: Pod, manager: string): string[] {
+  const leaves = (set: object, at: string): string[] =>
+    Object.entries(set).flatMap(([key, below]) => {
+      const path = `${at}/${key.replace(/^[fk]:/, '').replace(/^\{"name":"(.*)"\}$/, '$1')}`;
+      return Object.keys(below).length > 0 ? leaves(below, path) : [path.slice(1)];
+    });
+  const entry = pod.metadata.managedFields?.find((one) => one.manager === manager);
+  return leaves((entry?.fieldsV1 as { 'f:spec'?: object })?.['f:spec'] ?? {}, '');
+}
+
+test('who puts a pod through an endpoint that takes a part of it manages only what of that part has changed', async () => {
+  const env = [{ name: 'A', value: 'b' }];
+  const pod = await made('managers', {
+    containers: [container('c', FULL, { env })],
+    initContainers: [container('i', {})],
+    resources: { requests: { cpu: '1', memory: '1Gi' }, limits: { cpu: '1', memory: '1Gi' } },
+  });
+  const before = managed(pod, 'unknown');
+  const put = async (subresource: string, manager: string, spec: object): Promise<Pod> => {
+    const target = registry.target(`pods/${subresource}`, 'default', 'managers');
+    const sent = { metadata: { namespace: 'default', name: 'managers', labels: { a: 'b' } }, spec };
+    const body = registry.body(target, sent);
+    return (await registry.api.update(registry.ctx(), target, body, { fieldManager: manager })).object.object as Pod;
+  };
+  assert.deepEqual((await put('resize', 'putter', pod.spec)).metadata.managedFields, pod.metadata.managedFields);
+  // Without its environment, on a node, with other resources and an ephemeral container.
+  const requests = { cpu: '25m', memory: '35Mi' };
+  const whole = { requests: { cpu: '2', memory: '1Gi' }, limits: { cpu: '2', memory: '1Gi' } };
+  const other = {
+    ...{ nodeName: 'n', schedulerName: 's', resources: whole },
+    containers: [container('c', { requests, limits: FULL.limits }, { image: 'other' })],
+    initContainers: [container('i', {})],
+    ephemeralContainers: [{ name: 'e', image: 'a' }],
+  };
+  const resized = await put('resize', 'putter', other);
+  assert.deepEqual(resized.spec.resources, whole);
+  assert.deepEqual(managed(resized, 'putter'), ['containers/c/resources/requests/cpu']);
+  assert.deepEqual(
+    before.filter((path) => !managed(resized, 'unknown').includes(path)),
+    ['containers/c/resources/requests/cpu'],
+  );
+  const debugged = await put('ephemeralcontainers', 'debugger', other);
+  const [first, ...more] = managed(debugged, 'debugger');
+  assert.equal(first, 'ephemeralContainers/.');
+  assert.ok(more.length > 0 && more.every((path) => path.startsWith('ephemeralContainers/e/')), more.join());
+  assert.equal(debugged.metadata.labels, undefined);
+  assert.deepEqual(managed(debugged, 'unknown'), managed(resized, 'unknown'));
+});
+
 describe('what is refused', () => {
   const cases: readonly (readonly [what: string, before: Asked, after: Asked, why: RegExp])[] = [
     ['best effort becomes burstable', {}, { requests: { cpu: '1m' } }, /spec: Invalid value: "BestEffort": Pod QOS Class/],

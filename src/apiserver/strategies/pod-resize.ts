@@ -40,7 +40,7 @@ function resized(sent: Containers, kept: Containers): Containers {
 }
 
 /** As with a status, of the metadata only the managed fields are the writer's. */
-function keepMetadata(pod: Draft<Pod>, old: Pod): void {
+export function keepMetadata(pod: Draft<Pod>, old: Pod): void {
   const { managedFields, resourceVersion } = pod.metadata;
   pod.metadata = structuredClone(old.metadata) as Draft<Pod>['metadata'];
   if (managedFields === undefined) delete pod.metadata.managedFields;
@@ -133,4 +133,4 @@ function reportsResources(pod: Pod): boolean {
   return running === undefined || running.resources !== undefined;
 }
 
-export const podResize: UpdateRules<Pod> = { prepareForUpdate, validateUpdate };
+export const podResize: UpdateRules<Pod> = { prepareForUpdate, managesOnlyTaken: true, validateUpdate };

@@ -5,7 +5,7 @@ import { qosClass } from '../../machinery/pods.ts';
 import type { FieldError } from '../../machinery/status.ts';
 import { sameMeaning } from './equality.ts';
 import { forbiddenField, invalidValue } from './field-errors.ts';
-import { podResize } from './pod-resize.ts';
+import { keepMetadata, podResize } from './pod-resize.ts';
 import { defineStrategy, type StrategyScope } from './strategy.ts';
 
 const MUTABLE_FIELDS =
@@ -129,6 +129,7 @@ function prepareEphemeralUpdate(pod: Draft<Pod>, old: Pod): void {
   pod.spec = structuredClone(old.spec) as Draft<PodSpec>;
   pod.spec.ephemeralContainers = added;
   pod.status = structuredClone(old.status) as Draft<Pod>['status'];
+  keepMetadata(pod, old);
 }
 
 function validateEphemeralUpdate(pod: Pod, old: Pod): FieldError[] {
@@ -176,11 +177,17 @@ export const podStrategy = defineStrategy<Pod>({
   resetFields: {
     '': ['status'],
     status: ['spec', 'metadata.deletionTimestamp', 'metadata.ownerReferences'],
-    resize: ['status', 'metadata'],
+    ephemeralcontainers: ['status', 'metadata'],
+    // Upstream's: the resources of the pod as a whole stay whose they were.
+    resize: ['status', 'metadata', 'spec.resources'],
   },
   endpoints: {
     status: { prepareForUpdate: prepareStatusUpdate, validateUpdate: validateStatusUpdate },
-    ephemeralcontainers: { prepareForUpdate: prepareEphemeralUpdate, validateUpdate: validateEphemeralUpdate },
+    ephemeralcontainers: {
+      prepareForUpdate: prepareEphemeralUpdate,
+      managesOnlyTaken: true,
+      validateUpdate: validateEphemeralUpdate,
+    },
     resize: podResize,
   },
   gracePeriodSeconds,

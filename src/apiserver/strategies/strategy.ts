@@ -20,6 +20,8 @@ export type NameRule = (name: string, prefix: boolean) => readonly string[];
 export interface UpdateRules<T extends KubeObject = KubeObject> {
   /** Carries over from `old` what this endpoint may not change, and resets what the server decides. */
   prepareForUpdate?(object: Draft<T>, old: T, scope: StrategyScope): void;
+  /** What `prepareForUpdate` does not take of what a client sends is managed by whom it was managed by before. */
+  readonly managesOnlyTaken?: true;
   validateUpdate?(object: T, old: T, scope: StrategyScope): readonly FieldError[];
 }
 
