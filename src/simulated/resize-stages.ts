@@ -29,6 +29,11 @@ export function asHeld(pod: Pod): Pod {
   return withAllocation(pod, allocation(pod));
 }
 
+/** Whether the pod holds what `granted` asks for. */
+export function holds(pod: Pod, granted: Pod): boolean {
+  return !isResized(granted, allocation(pod));
+}
+
 /** Resources of the pod as a whole. */
 export function wholeHeld({ spec: { resources } }: Pod): object {
   if (!resources) return {};

@@ -178,6 +178,34 @@ test('a pod is resized in place, waits for room, and is told what never fits', (
     assert.deepEqual([...new Set(reasons)].sort(), once);
   }));
 
+test('of two pods that ask for the same room at once one gets it, and the other when it is given back', () =>
+  withNodes({ count: 1, capacity: { cpu: '4', memory: '4Gi', pods: '10' } }, async (cluster) => {
+    const names = ['left', 'right'];
+    for (const name of names) await cluster.pod(name, asking('1'));
+    await cluster.clock.advance(500);
+    const resize = async (name: string, cpu: string): Promise<void> => {
+      const { containers } = (await cluster.getPod(name)).spec;
+      const body = { spec: { containers: [{ name: containers[0]!.name, resources: { requests: { cpu } } }] } };
+      await cluster.client
+        .resource('pods')
+        .patch({ namespace: 'default', name }, { type: 'strategic', body }, { subresource: 'resize' });
+    };
+    const held = async (): Promise<(string | undefined)[]> => {
+      const pods = await Promise.all(names.map((name) => cluster.getPod(name)));
+      return pods.map((pod) => pod.status?.containerStatuses?.[0]?.allocatedResources?.cpu).sort();
+    };
+    await Promise.all(names.map((name) => resize(name, '3')));
+    await cluster.clock.advance(100);
+    assert.deepEqual(await held(), ['1', '3']);
+    const pods = await Promise.all(names.map((name) => cluster.getPod(name)));
+    const winner = pods.find((pod) => pod.status?.containerStatuses?.[0]?.allocatedResources?.cpu === '3')!;
+    await resize(winner.metadata.name!, '1');
+    await cluster.clock.advance(12_000);
+    assert.deepEqual(await held(), ['1', '3']);
+    const other = names.find((name) => name !== winner.metadata.name)!;
+    assert.equal((await cluster.getPod(other)).status?.containerStatuses?.[0]?.allocatedResources?.cpu, '3');
+  }));
+
 test('a container whose policy asks for it is started anew when it is resized', () =>
   withNodes({ count: 1 }, async (cluster) => {
     const resizePolicy = [{ resourceName: 'memory', restartPolicy: 'RestartContainer' as const }];

@@ -12,7 +12,7 @@ import { LifecycleDriver } from './lifecycle-driver.ts';
 import { NODE_STAGES, type NodeFacts, type NodeShape, newNode } from './node-stages.ts';
 import { nodeAddress, PodAddresses } from './pod-addresses.ts';
 import { POD_STAGES, type PodFacts } from './pod-stages.ts';
-import { asHeld } from './resize-stages.ts';
+import { asHeld, holds } from './resize-stages.ts';
 import type { StageOutcome } from './stage.ts';
 
 export interface SimulatedNodesContext {
@@ -82,6 +82,8 @@ class Fleet implements SimulatedNodes {
   readonly #signal: AbortSignal;
   readonly #members = new Map<string, Member>();
   readonly #addresses = new PodAddresses();
+  /** Pods, as they asked, that were given what they asked for and whose status does not show it yet; by uid. */
+  readonly #granted = new Map<string, Pod>();
   readonly #events: EventRecorder | undefined;
   #nextIndex = 0;
   #pods: LifecycleDriver<Pod, PodFacts> | undefined;
@@ -124,7 +126,7 @@ class Fleet implements SimulatedNodes {
         stages: POD_STAGES,
         factsOf: (pod) => this.#podFacts(pod),
         perform: (pod, outcome, signal) => this.#performPod(pod, outcome, signal),
-        gone: (pod) => this.#addresses.release(pod.metadata.uid ?? ''),
+        gone: (pod) => this.#forget(pod),
       },
       this.#signal,
     );
@@ -249,16 +251,37 @@ class Fleet implements SimulatedNodes {
     };
   }
 
-  /** Looks at every pod: resizes are rare. */
+  /** Looks at every pod: resizes are rare. What one pod gets the next one finds taken, though nobody can see it yet. */
   #judge(pod: Pod, allocated: Pod): ResizeRefusal | undefined {
     const { informers } = this.#context;
     const { nodeName = '' } = pod.spec;
+    const { uid = '' } = pod.metadata;
     const there = informers.for('pods').list();
     const others = there.filter(
-      (other) => other.spec.nodeName === nodeName && other.metadata.uid !== pod.metadata.uid && !isTerminal(other),
+      (other) => other.spec.nodeName === nodeName && other.metadata.uid !== uid && !isTerminal(other),
     );
     const allocatable = informers.for('nodes').get(nodeName)?.status?.allocatable ?? {};
-    return judgeResize({ pod, allocated, others: others.map(asHeld), allocatable });
+    const held = others.map((other) => this.#held(other));
+    const refusal = judgeResize({ pod, allocated, others: held, allocatable });
+    if (refusal) this.#granted.delete(uid);
+    else this.#granted.set(uid, pod);
+    return refusal;
+  }
+
+  #held(pod: Pod): Pod {
+    const { uid = '' } = pod.metadata;
+    const granted = this.#granted.get(uid);
+    if (!granted) return asHeld(pod);
+    // What was granted to an older wish may never have been written.
+    const isOld = (pod.metadata.generation ?? 0) > (granted.metadata.generation ?? 0);
+    if (!isOld && !holds(pod, granted)) return granted;
+    this.#granted.delete(uid);
+    return asHeld(pod);
+  }
+
+  #forget({ metadata: { uid = '' } }: Pod): void {
+    this.#addresses.release(uid);
+    this.#granted.delete(uid);
   }
 
   async #performPod(pod: Pod, outcome: StageOutcome, signal: AbortSignal): Promise<void> {
