@@ -1,154 +1,220 @@
-// What a rule may cost at worst, estimated from the bounds that its schema sets: a rule that could hold up the server is
-// refused when the definition is written (upstream's limit; our count of steps is coarser than its).
+// What a rule may cost at worst, estimated from the bounds that its schema sets, as upstream does (cel-go's checker and
+// Kubernetes' library): rules that could hold up the server are refused when the definition is written.
 
 import type { ASTNode } from '@marcbachmann/cel-js';
 import { Environment } from '@marcbachmann/cel-js';
 import type { StructuralSchema } from '../../../api/structural/schema.ts';
+import { LIST_COST, MAP_COST } from './call-cost.ts';
+import { functionEstimate, type Known, scalar, through, UNKNOWN, union } from './function-estimates.ts';
+import { maxSize } from './sizes.ts';
 import { escapeProperty } from './types.ts';
 
-/** Steps that one rule may take over a whole object. */
+/** Of one rule over a whole object. */
 export const RULE_COST_LIMIT = 10_000_000;
-/** Bytes of the largest object: what is not bounded otherwise is bounded by it. */
-const MAX_OBJECT_BYTES = 3 * 1024 * 1024;
+/** Of all rules of a definition's version. */
+export const DEFINITION_COST_LIMIT = 100_000_000;
 
-const LOOPS = new Set([
-  'all',
-  'exists',
-  'exists_one',
-  'existsOne',
-  'map',
-  'filter',
-  'transformList',
-  'transformMap',
-  'transformMapEntry',
-]);
 /** Whether a loop has names for index or key and value. */
 export function hasTwoVariables(name: string, count: number): boolean {
   return name.startsWith('transform') || (count === 3 && name !== 'map');
 }
-const LINEAR = new Set([
-  'matches', 'find', 'findAll', 'contains', 'startsWith', 'endsWith', 'split', 'join', 'replace', 'lowerAscii', 'upperAscii',
-  'substring', 'trim', 'isSorted', 'sum', 'min', 'max', 'indexOf', 'lastIndexOf',
-]); // biome-ignore format: a list
 
 const parser: { env?: Environment } = {};
 
-/**
- * Steps of one rule at worst, for one value of its schema. Infinity is never returned: an unbounded list has as many items as
- * an object has room for.
- */
+/** What one rule costs at worst, for one value of its schema. Never infinite: nothing is larger than a request. */
 export function estimateCost(rule: string, schema: StructuralSchema): number {
   parser.env ??= new Environment({
     unlistedVariablesAreDyn: true,
     enableOptionalTypes: true,
     homogeneousAggregateLiterals: false,
   });
-  const names = new Map<string, StructuralSchema | undefined>([
-    ['self', schema],
-    ['oldSelf', schema],
+  const self = knownOf(schema);
+  const names = new Map<string, Known>([
+    ['self', self],
+    ['oldSelf', self],
   ]);
-  return cost(parser.env.parse(rule).ast, names);
+  return estimate(parser.env.parse(rule).ast, names).cost;
 }
 
-type Names = ReadonlyMap<string, StructuralSchema | undefined>;
-
-function cost(node: unknown, names: Names): number {
-  if (Array.isArray(node)) return node.reduce<number>((total, one) => total + cost(one, names), 0);
-  if (!isNode(node)) return 0;
-  if (node.op !== 'rcall') return 1 + cost(node.args, names);
-  const [name, receiver, args] = node.args;
-  const schema = schemaOf(receiver, names);
-  if (LOOPS.has(name)) {
-    const two = hasTwoVariables(name, args.length);
-    const [variable, ...bodies] = two ? args.slice(1) : args;
-    const inner = new Map(names);
-    // The first of two is an index or a key.
-    if (two && args[0]?.op === 'id') inner.set(args[0].args, undefined);
-    const value = typeof schema?.additional === 'object' ? schema.additional : undefined;
-    if (variable?.op === 'id') inner.set(variable.args, schema?.items ?? (two ? value : undefined));
-    return 1 + cost(receiver, names) + itemsOf(receiver, names) * (1 + cost(bodies, inner));
-  }
-  if (receiver?.op === 'id' && receiver.args === 'sets') {
-    const pairs = args.reduce((product, list) => product * itemsOf(list, names), 1);
-    return 1 + pairs + cost(args, names);
-  }
-  if (name === 'distinct') return 1 + itemsOf(receiver, names) ** 2 + cost(receiver, names);
-  const length = LINEAR.has(name) ? Math.ceil(maxCount(schema) / 10) : 0;
-  return 1 + length + cost(receiver, names) + cost(args, names);
-}
-
-function isNode(value: unknown): value is ASTNode {
-  return typeof value === 'object' && value !== null && 'op' in value && 'args' in value;
-}
-
-/** The schema of what an expression reads; undefined where that is not known. */
-function schemaOf(node: ASTNode, names: Names): StructuralSchema | undefined {
-  if (node.op === 'id') return names.get(node.args);
-  if (node.op === '[]') {
-    const schema = schemaOf(node.args[0], names);
-    return schema?.items ?? (typeof schema?.additional === 'object' ? schema.additional : undefined);
-  }
-  if (node.op === 'rcall' && (node.args[0] === 'filter' || node.args[0] === 'map'))
-    return schemaOf(node.args[1], names);
-  if (node.op === 'rcall' && KEEPING.has(node.args[0])) return schemaOf(node.args[1], names);
-  if (node.op !== '.' && node.op !== '.?') return undefined;
-  const [of, member] = node.args;
-  const schema = schemaOf(of, names);
-  for (const [name, property] of schema?.properties ?? []) if (escapeProperty(name) === member) return property;
-  return typeof schema?.additional === 'object' ? schema.additional : undefined;
-}
-
-/** Results that are the receiver, or what stands in for it. */
-const KEEPING = new Set(['orValue', 'or', 'value']);
-/** Results that have an item for each character of the receiver, at worst. */
-const CUTTING = new Set(['split', 'findAll']);
-
-/** How many rounds a loop over an expression takes at most. Data whose schema is not known is as large as an object may be. */
-function itemsOf(node: ASTNode, names: Names): number {
-  const schema = schemaOf(node, names);
-  if (schema) return maxCount(schema);
-  switch (node.op) {
-    case 'list':
-      return node.args.length;
-    case '+':
-      return itemsOf(node.args[0], names) + itemsOf(node.args[1], names);
-    case '?:':
-      return Math.max(itemsOf(node.args[1], names), itemsOf(node.args[2], names));
-    case 'rcall':
-      return CUTTING.has(node.args[0]) ? itemsOf(node.args[1], names) : UNKNOWN_COUNT;
-    case 'id':
-    case '.':
-    case '.?':
-    case '[]':
-    case '[?]':
-      return Math.floor(MAX_OBJECT_BYTES / 2);
+function knownOf(schema: StructuralSchema): Known {
+  const size = maxSize(schema);
+  if (schema.intOrString) return { size };
+  switch (schema.type) {
+    case 'string':
+      return { kind: 'text', size };
+    case 'array':
+      return { kind: 'list', size, element: () => (schema.items ? knownOf(schema.items) : UNKNOWN) };
+    case 'object': {
+      const { additional } = schema;
+      if (additional)
+        return { kind: 'map', size, element: () => (additional === true ? UNKNOWN : knownOf(additional)) };
+      return { kind: 'map', size, member: (name) => memberOf(schema, name) };
+    }
     default:
-      return UNKNOWN_COUNT;
+      return schema.type ? scalar(size) : UNKNOWN;
   }
 }
 
-/** What is taken for the size of what is worked out, and of names. */
-const UNKNOWN_COUNT = 1000;
-
-/** How many items, members or characters a value has at most. */
-export function maxCount(schema: StructuralSchema | undefined): number {
-  if (!schema) return UNKNOWN_COUNT;
-  const { maxItems, maxProperties, maxLength, enum: allowed } = schema.source;
-  if (schema.type === 'string') {
-    const longest = allowed && Math.max(...allowed.map((one) => String(one).length));
-    return maxLength ?? longest ?? MAX_OBJECT_BYTES;
-  }
-  if (schema.type === 'array') return maxItems ?? Math.floor(MAX_OBJECT_BYTES / (minBytes(schema.items) + 1));
-  const value = typeof schema.additional === 'object' ? schema.additional : undefined;
-  return maxProperties ?? Math.floor(MAX_OBJECT_BYTES / (minBytes(value) + 4));
+function memberOf(schema: StructuralSchema, name: string): Known {
+  for (const [property, one] of schema.properties) if (escapeProperty(property) === name) return knownOf(one);
+  return name === 'apiVersion' || name === 'kind' ? { kind: 'text', size: 253 } : UNKNOWN;
 }
 
-/** The fewest bytes in which a value can be written. */
-function minBytes(schema: StructuralSchema | undefined): number {
-  if (!schema) return 1;
-  if (schema.type === 'object') {
-    const required = schema.source.required ?? [];
-    return required.reduce((total, name) => total + name.length + 4 + minBytes(schema.properties.get(name)), 2);
+type Names = ReadonlyMap<string, Known>;
+
+interface Estimate {
+  readonly cost: number;
+  readonly known: Known;
+}
+
+const of = (cost: number, known: Known): Estimate => ({ cost, known });
+
+const COMPARISONS = new Set(['==', '!=', '<', '<=', '>', '>=']);
+
+function estimate(node: ASTNode, names: Names): Estimate {
+  switch (node.op) {
+    case 'value':
+      return of(0, typeof node.args === 'string' ? { kind: 'text', size: node.args.length } : scalar(1));
+    case 'id':
+      return of(1, names.get(node.args) ?? UNKNOWN);
+    case '.':
+    case '.?': {
+      const { cost, known } = estimate(node.args[0], names);
+      return of(cost + 1, known.member?.(node.args[1]) ?? known.element?.() ?? UNKNOWN);
+    }
+    case '[]':
+    case '[?]': {
+      const [range, index] = node.args.map((one) => estimate(one as ASTNode, names));
+      return of(range!.cost + index!.cost + 1, range!.known.element?.() ?? UNKNOWN);
+    }
+    case 'list':
+      return sequence('list', LIST_COST, node.args, [], names);
+    case 'map':
+      return sequence(
+        'map',
+        MAP_COST,
+        node.args.map(([, value]) => value),
+        node.args.map(([key]) => key),
+        names,
+      );
+    case '!_':
+    case '-_':
+      return of(1 + estimate(node.args, names).cost, scalar(1));
+    case '?:':
+      return choice(node.args, names);
+    case 'call':
+      return call(node.args[0], undefined, node.args[1], names);
+    case 'rcall':
+      return call(node.args[0], node.args[1], node.args[2], names);
+    default:
+      return binary(node.op, node.args as readonly [ASTNode, ASTNode], names);
   }
-  return schema.type === 'boolean' ? 4 : schema.type === 'integer' || schema.type === 'number' ? 1 : 2;
+}
+
+const sum = (costs: readonly number[]): number => costs.reduce((total, one) => total + one, 0);
+
+function sequence(
+  kind: 'list' | 'map',
+  cost: number,
+  values: readonly ASTNode[],
+  keys: readonly ASTNode[],
+  names: Names,
+): Estimate {
+  const found = values.map((one) => estimate(one, names));
+  const costs = [...found, ...keys.map((one) => estimate(one, names))].map((one) => one.cost);
+  const element = (): Known => found.map((one) => one.known).reduce(union, { size: 0 });
+  return of(cost + sum(costs), { kind, size: values.length, element });
+}
+
+function choice([condition, one, other]: readonly [ASTNode, ASTNode, ASTNode], names: Names): Estimate {
+  const [a, b] = [estimate(one, names), estimate(other, names)];
+  return of(estimate(condition, names).cost + Math.max(a.cost, b.cost), union(a.known, b.known));
+}
+
+function binary(op: string, args: readonly [ASTNode, ASTNode], names: Names): Estimate {
+  const [a, b] = [estimate(args[0], names), estimate(args[1], names)];
+  const cost = a.cost + b.cost;
+  if (op === '&&' || op === '||') return of(cost, scalar(1));
+  if (COMPARISONS.has(op)) return of(cost + through(Math.min(a.known.size, b.known.size)), scalar(1));
+  if (op === 'in') return of(cost + (b.known.kind === 'map' ? 1 : b.known.size), scalar(1));
+  if (op !== '+') return of(cost + 1, scalar(1));
+  const known = { ...union(a.known, b.known), size: a.known.size + b.known.size };
+  if (a.known.kind === 'scalar' || b.known.kind === 'scalar') return of(cost + 1, scalar(1));
+  return of(cost + (known.kind === 'list' ? 1 : through(known.size)), known);
+}
+
+function call(name: string, receiver: ASTNode | undefined, args: readonly ASTNode[], names: Names): Estimate {
+  const loop = receiver && loopEstimate(name, receiver, args, names);
+  if (loop) return loop;
+  // A presence test goes through the members that it names.
+  if (name === 'has' && !receiver) return of(estimate(args[0]!, names).cost, scalar(1));
+  if (name === 'bind' && args[0]?.op === 'id') {
+    const value = estimate(args[1]!, names);
+    const inner = estimate(args[2]!, new Map(names).set(args[0].args, value.known));
+    return of(LIST_COST + value.cost + inner.cost, inner.known);
+  }
+  const namespace = receiver?.op === 'id' && NAMESPACES.has(receiver.args) && !names.has(receiver.args);
+  const target = receiver && !namespace ? [estimate(receiver, names)] : [];
+  const all = [...target, ...args.map((one) => estimate(one, names))];
+  const own = functionEstimate(
+    namespace ? `${receiver.args}.${name}` : name,
+    all.map((one) => one.known),
+  );
+  return of(own.cost + sum(all.map((one) => one.cost)), own.known);
+}
+
+const NAMESPACES = new Set([
+  'sets',
+  'math',
+  'optional',
+  'cel',
+  'format',
+  'ip',
+  'jsonpatch',
+  'lists',
+  'strings',
+  'base64',
+]);
+
+interface Loop {
+  /** Besides its parts: once, and in each round. */
+  readonly once: number;
+  readonly round: number;
+  /** What it makes of the range and its last part. */
+  readonly makes: (range: Known, last: Known) => Known;
+}
+
+const bool = (): Known => scalar(1);
+const listOf = ({ size }: Known, last: Known): Known => ({ kind: 'list', size, element: () => last });
+const mapOf = ({ size }: Known, last: Known): Known => ({ kind: 'map', size, element: () => last });
+/** What is made begins as an empty list or map; an item is put behind it as a list of one. */
+const LIST_LOOP = { once: LIST_COST + 1, round: LIST_COST + 2 };
+
+const LOOPS: { readonly [name: string]: Loop } = {
+  all: { once: 1, round: 3, makes: bool },
+  exists: { once: 1, round: 4, makes: bool },
+  exists_one: { once: 2, round: 2, makes: bool },
+  existsOne: { once: 2, round: 2, makes: bool },
+  filter: { ...LIST_LOOP, round: LIST_LOOP.round + 1, makes: (range) => ({ ...range, kind: 'list' }) },
+  map: { ...LIST_LOOP, makes: listOf },
+  transformList: { ...LIST_LOOP, makes: listOf },
+  transformMap: { once: MAP_COST + 1, round: 2, makes: mapOf },
+  transformMapEntry: { once: MAP_COST + 1, round: 2, makes: mapOf },
+};
+
+function loopEstimate(name: string, receiver: ASTNode, args: readonly ASTNode[], names: Names): Estimate | undefined {
+  if (!Object.hasOwn(LOOPS, name)) return undefined;
+  const loop = LOOPS[name]!;
+  const range = estimate(receiver, names);
+  const variables = args.slice(0, hasTwoVariables(name, args.length) ? 2 : 1);
+  const { kind, element } = range.known;
+  const value = element?.() ?? UNKNOWN;
+  const key: Known = kind === 'list' ? scalar(1) : { kind: 'text', size: 0 };
+  const values = variables.length === 2 ? [key, value] : [kind === 'map' ? key : value];
+  const inner = new Map(names);
+  for (const [i, one] of variables.entries()) if (one.op === 'id') inner.set(one.args, values[i]!);
+  const parts = args.slice(variables.length).map((one) => estimate(one, inner));
+  const round = loop.round + sum(parts.map((one) => one.cost));
+  const cost = range.cost + loop.once + range.known.size * round;
+  return of(cost, loop.makes(range.known, parts.at(-1)?.known ?? UNKNOWN));
 }

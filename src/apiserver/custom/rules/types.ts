@@ -30,7 +30,10 @@ const STRING_TYPES: { readonly [format: string]: string } = {
   duration: 'google.protobuf.Duration',
 };
 
-/** Declares a schema's type, and those below, in an environment; returns its name. `name` is the path of the schema. */
+/**
+ * Declares a schema's type, and those below, in an environment; returns its name. `name` is the path of the schema; what stands
+ * between two underscores is no property's name.
+ */
 export function declareType(env: Environment, schema: StructuralSchema, name: string, root = false): string {
   if (schema.intOrString) return 'dyn';
   switch (schema.type) {
@@ -43,14 +46,14 @@ export function declareType(env: Environment, schema: StructuralSchema, name: st
     case 'string':
       return Object.hasOwn(STRING_TYPES, schema.source.format ?? '') ? STRING_TYPES[schema.source.format!]! : 'string';
     case 'array':
-      return schema.items ? `list<${declareType(env, schema.items, `${name}.@idx`)}>` : 'list<dyn>';
+      return schema.items ? `list<${declareType(env, schema.items, `${name}.__idx__`)}>` : 'list<dyn>';
     case 'object':
       break;
     default:
       return 'dyn';
   }
   if (schema.additional) {
-    const value = schema.additional === true ? 'dyn' : declareType(env, schema.additional, `${name}.@prop`);
+    const value = schema.additional === true ? 'dyn' : declareType(env, schema.additional, `${name}.__prop__`);
     return `map<string, ${value}>`;
   }
   const fields: { [field: string]: string } = {};
@@ -60,11 +63,17 @@ export function declareType(env: Environment, schema: StructuralSchema, name: st
       fields[escaped] = declareType(env, one, `${name}.${escaped}`);
   }
   if (schema.embedded || root) {
-    env.registerType(`${name}.metadata`, { fields: { name: 'string', generateName: 'string' } });
+    declareComparable(env, `${name}.metadata`, { name: 'string', generateName: 'string' });
     Object.assign(fields, { apiVersion: 'string', kind: 'string', metadata: `${name}.metadata` });
   }
-  env.registerType(name, { fields });
+  declareComparable(env, name, fields);
   return name;
+}
+
+/** An object's type, for checking; the library compares those of types that it knows only. */
+function declareComparable(env: Environment, name: string, fields: { [field: string]: string }): void {
+  env.registerType(name, { fields });
+  env.registerOperator(`${name} == ${name}`, () => false);
 }
 
 /** A value as the rules of its schema see it: integers exact, properties under their CEL names. */
