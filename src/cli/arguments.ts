@@ -30,7 +30,10 @@ const PROFILE: Record<string, OptionRow> = {
 
 const AUDIT: Record<string, OptionRow> = {
   'audit-policy-file': { type: 'string', help: 'what to audit: a Policy of audit.k8s.io/v1 (default: nothing)' },
-  'audit-log-path': { type: 'string', help: 'the file that audit events are written to; "-": the standard output' },
+  'audit-log-path': {
+    type: 'string',
+    help: 'the file that audit events are written to, with --ha of this name in hosts/HOST/audit; "-": standard output',
+  },
   'audit-log-maxsize': { type: 'string', help: 'MiB after which the file is put aside (default: 100)' },
   'audit-log-maxage': { type: 'string', help: 'days that files put aside are kept (default: 0, for ever)' },
   'audit-log-maxbackup': { type: 'string', help: 'files put aside that are kept (default: 0, all)' },

@@ -218,7 +218,7 @@ function serversFlag(invocation: Invocation): readonly string[] | undefined {
   return servers;
 }
 
-/** Of one server: hosts of their own have no file of this machine. */
+/** Of one server, or of each. */
 function auditFlags(invocation: Invocation): AuditLogSettings | undefined {
   const policyFile = stringFlag(invocation, 'audit-policy-file');
   const logPath = stringFlag(invocation, 'audit-log-path');
@@ -227,7 +227,6 @@ function auditFlags(invocation: Invocation): AuditLogSettings | undefined {
   const maxBackups = numberFlag(invocation, 'audit-log-maxbackup', 0, 1_000_000);
   if (policyFile === undefined && logPath === undefined) return undefined;
   if (!policyFile || !logPath) throw new UsageError('--audit-policy-file and --audit-log-path go together');
-  if (invocation.flags.get('ha') === true) throw new UsageError('--audit-policy-file is for a cluster of one server');
   return {
     policyFile: resolve(policyFile),
     logPath: logPath === '-' ? logPath : resolve(logPath),

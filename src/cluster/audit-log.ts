@@ -26,13 +26,20 @@ const DAY_MS = 86_400_000;
 /** Throws an Error when the policy cannot be read. */
 export async function openAudit(settings: AuditLogSettings, clock: Clock): Promise<AuditOptions> {
   const { policyFile, logPath } = settings;
-  let policy: AuditOptions['policy'];
-  try {
-    policy = readAuditPolicy(parse(await readFile(policyFile, 'utf8')));
-  } catch (cause) {
-    throw new Error(`the audit policy ${policyFile} cannot be used: ${(cause as Error).message}`, { cause });
-  }
+  const { policy } = await readPolicyFile(policyFile);
   return { policy, sink: logPath === '-' ? toStandardOutput : await openAuditLog(settings, clock) };
+}
+
+/** Throws an Error when the policy cannot be used. */
+export async function readPolicyFile(
+  file: string,
+): Promise<{ readonly text: string; readonly policy: AuditOptions['policy'] }> {
+  try {
+    const text = await readFile(file, 'utf8');
+    return { text, policy: readAuditPolicy(parse(text)) };
+  } catch (cause) {
+    throw new Error(`the audit policy ${file} cannot be used: ${(cause as Error).message}`, { cause });
+  }
 }
 
 const toStandardOutput: AuditSink = (lines) =>

@@ -95,6 +95,7 @@ async function upHosts(
   const settings = {
     ...(before ? mergedHa(before, wanted) : await freshHaSettings(layout.name, wanted)),
     ...(request.drills !== undefined && { drills: request.drills }),
+    ...(request.audit && { audit: request.audit }),
   };
   const topology = settings.topology!;
   const hosts = before ? await new Hosts({ layout, env: host.env }).hosts() : [];

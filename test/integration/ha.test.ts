@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -21,7 +22,11 @@ import { CLIENT, clientDuring, fetchOnce, RealCluster, WEB_1 } from './real-clus
 import { adminClient, WriteLoad } from './write-load.ts';
 
 const { signal } = new AbortController();
-const UP = ['up', '--ha', '--profile', 'fast', '--json'];
+const POLICY =
+  'apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: Metadata\n  verbs: [create]\n' +
+  '  resources: [{group: "", resources: [configmaps]}]\n';
+/** With the audit's flags, once the directory is known. */
+let UP = ['up', '--ha', '--profile', 'fast', '--json'];
 const WORKERS = ['worker-1', 'worker-2', 'worker-3'];
 
 let cluster: RealCluster;
@@ -48,6 +53,9 @@ async function addressOf(name: string): Promise<string> {
 
 before(async () => {
   cluster = await RealCluster.prepare('ha');
+  const policyFile = join(cluster.directory, 'audit-policy.yaml');
+  await writeFile(policyFile, POLICY);
+  UP = [...UP, '--audit-policy-file', policyFile, '--audit-log-path', 'audit.log'];
   hosts = new Hosts({ layout: layoutOf(cluster.directory, cluster.name), env: realEnvironment('silent') });
 });
 
@@ -73,6 +81,25 @@ describe('up --ha', () => {
     assert.deepEqual(now.warnings, []);
     assert.deepEqual([now.tolerates.all, now.holders.length], [1, 1]);
     assert.equal(now.hosts.length, 6);
+  });
+
+  test('each server tells of what it was asked in a log of its own', async () => {
+    const names = ['cp-1', 'cp-2', 'cp-3'];
+    for (const name of names) {
+      const url = `https://${await addressOf(name)}:6444`;
+      await cluster.kubectl(['--server', url, 'create', 'configmap', `asked-of-${name}`]);
+    }
+    for (const name of names) {
+      const file = join(cluster.root, 'hosts', name, 'audit', 'audit.log');
+      await eventually(`${name} has told`, async () => {
+        const lines = (await readFile(file, 'utf8')).trim().split('\n');
+        const told = lines.map((line) => JSON.parse(line).objectRef.name as string);
+        assert.deepEqual(
+          told.filter((one) => one.startsWith('asked-of-')),
+          [`asked-of-${name}`],
+        );
+      });
+    }
   });
 
   test('at least two nodes are ready and take any pod', async () => {

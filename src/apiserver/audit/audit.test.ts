@@ -273,6 +273,27 @@ describe('a writer', () => {
     assert.equal(written.length, MAX_QUEUED_EVENTS);
   });
 
+  test('tells of the end of a request once: the first who ends it counts', async () => {
+    const written: Json[] = [];
+    const { auditor, begin } = writer(async (lines) => {
+      written.push(...lines.map((line) => JSON.parse(line)));
+    });
+    const served = begin();
+    served.complete(200);
+    served.complete(0, new Error('the connection is gone'));
+    const failed = begin();
+    failed.complete(0, new Error('broken'));
+    failed.complete(200);
+    await auditor.flush();
+    assert.deepEqual(
+      written.map(({ stage, responseStatus }) => [stage, responseStatus.code]),
+      [
+        ['ResponseComplete', 200],
+        ['Panic', 500],
+      ],
+    );
+  });
+
   test('counts what long lists hold on to', async () => {
     const hangs = Promise.withResolvers<void>();
     const { auditor, begin, lost } = writer(() => hangs.promise);

@@ -10,6 +10,7 @@ import { LOOP } from '../supervise.ts';
 import { haproxyConfig, keepalivedConfig } from './balancer-config.ts';
 import { HOST_INIT } from './boot.ts';
 import { ETCD_PROGRAM, etcdCommand } from './etcd-config.ts';
+import { hostAudit, writeHostAudit } from './host-audit.ts';
 import {
   apiServerUrls,
   controlPlanes,
@@ -82,7 +83,7 @@ export async function writeHost(
   only?: readonly string[],
 ): Promise<void> {
   const place = hostPlace(plan.layout, host.name);
-  const settings = hostSettings(plan.settings, plan.topology, host);
+  const settings = hostSettings(plan, host);
   for (const directory of ['run', 'logs', 'units', 'etc', 'var/lib/cni']) {
     await mkdir(join(place.directory, directory), { recursive: true, mode: 0o755 });
   }
@@ -90,6 +91,7 @@ export async function writeHost(
   await writeIdentity(plan, place, host);
   await writeSettings(place.layout.settings, settings);
   await writePki(plan, place, settings, host);
+  if (settings.audit) await writeHostAudit(plan.layout, place.directory);
   const units = new Map<string, readonly string[]>();
   if (host.role === 'control-plane') {
     await mkdir(place.etcdData, { recursive: true, mode: 0o700 });
@@ -104,8 +106,8 @@ export async function writeHost(
 }
 
 /** What the host's processes are told of the cluster. */
-export function hostSettings(cluster: Settings, topology: Topology, host: HostSpec): Settings {
-  const { topology: _, ...rest } = cluster;
+export function hostSettings({ layout, settings, topology }: ClusterPlan, host: HostSpec): Settings {
+  const { topology: _, audit, ...rest } = settings;
   const controlPlane = host.role === 'control-plane';
   return {
     ...rest,
@@ -116,6 +118,7 @@ export function hostSettings(cluster: Settings, topology: Topology, host: HostSp
     apiServers: apiServerUrls(topology),
     controlPlane,
     ...(controlPlane && { etcdServers: etcdServerUrls(topology) }),
+    ...(controlPlane && audit && { audit: hostAudit(audit, hostPlace(layout, host.name).directory) }),
   };
 }
 

@@ -6,6 +6,7 @@ import { HA_PACKAGES, installPackages, missingPackages, NODE_PACKAGES } from '..
 import { ensureClusterPki } from '../pki.ts';
 import type { ProfileName } from '../profiles.ts';
 import { DEFAULTS, type Settings, writeSettings } from '../settings.ts';
+import { keepPolicy } from './host-audit.ts';
 import { type ClusterPlan, ensureEtcdCa, writeHosts } from './host-files.ts';
 import { powerOn } from './power.ts';
 import { ensureSwitch } from './switch.ts';
@@ -100,6 +101,7 @@ export async function startHosts(plan: ClusterPlan, progress: Progress, signal: 
   if (etcdProgram !== undefined) await access(etcdProgram, constants.X_OK);
   await mkdir(layout.root, { recursive: true, mode: 0o755 });
   await mkdir(layout.pki, { recursive: true, mode: 0o700 });
+  await keepPolicy(layout, settings);
   await writeSettings(layout.settings, settings);
   await progress.step('making keys and certificates', async () => {
     await ensureClusterPki(layout, settings, env);
