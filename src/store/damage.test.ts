@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { open as openLmdb } from 'lmdb';
 import { FakeClock } from '../lib/fake-clock.ts';
@@ -11,6 +12,7 @@ import { never, put, remove } from './contract.suite.ts';
 import type { Store } from './contract.ts';
 import { openEmbeddedStore } from './embedded.ts';
 import { DamagedStoreError } from './lmdb-check.ts';
+import { FORMAT_VERSION } from './lmdb-records.ts';
 
 const PAGE = 4096;
 
@@ -146,6 +148,48 @@ describe('a data file that is not what was written is refused, never opened wron
     assert.ok(await isRefused(bytes, 'the older state'));
   });
 
+  test('the newest state, dressed down as the one before the last', async () => {
+    // Its number may be one bit away from the one before the last: then the last acknowledged write would be gone.
+    const bytes = Buffer.from(image);
+    const transactions = [0, 1].map((page) => bytes.readUInt32LE(page * PAGE + 24 + 128));
+    const newer = transactions[0]! > transactions[1]! ? 0 : 1;
+    bytes.writeUInt32LE(transactions[newer]! - 2, newer * PAGE + 24 + 128);
+    assert.ok(await isRefused(bytes, 'the newest state'));
+  });
+
+  test('an entry that says another length than it has', async () => {
+    // LMDB would move its neighbours by that length when it removes it.
+    const bytes = Buffer.from(image);
+    const newest = [0, 1]
+      .map((page) => page * PAGE + 24)
+      .sort((a, b) => image.readUInt32LE(b + 128) - image.readUInt32LE(a + 128))[0]!;
+    const freeRoot = image.readUInt32LE(newest + 24 + 40) * PAGE;
+    assert.equal(image.readUInt16LE(freeRoot + 18), 2, 'the list has one page');
+    assert.ok(image.readUInt16LE(freeRoot + 20) > 2, 'of several entries');
+    // The one that lies before another: the bytes after its own are there.
+    const at = Math.min(...[0, 1].map((i) => image.readUInt16LE(freeRoot + 24 + 2 * i)));
+    const node = freeRoot + 24 + at;
+    bytes.writeUInt32LE(bytes.readUInt32LE(node) + 8, node);
+    assert.ok(await isRefused(bytes, 'a longer entry'));
+  });
+
+  test('an empty tree that says otherwise', async () => {
+    const directory = join(root, 'nothing');
+    await open(directory).close();
+    const empty = readFileSync(join(directory, 'data.mdb'));
+    const at = empty.lastIndexOf('records\0') + 8;
+    for (const [offset, what] of [
+      [6, 'a depth'],
+      [8, 'a branch'],
+      [40, 'a root'],
+    ] as const) {
+      const bytes = Buffer.from(empty);
+      bytes[at + offset]! ^= 1;
+      writeFileSync(join(directory, 'data.mdb'), bytes);
+      assert.throws(() => open(directory), DamagedStoreError, what);
+    }
+  });
+
   test('a page that is in use among the free ones', async () => {
     const newest = [0, 1]
       .map((page) => page * PAGE + 24)
@@ -170,6 +214,33 @@ describe('a data file that is not what was written is refused, never opened wron
 });
 
 const RUNS = 400;
+const CURRENT_FORMAT = `${FORMAT_VERSION} ${crc32(String(FORMAT_VERSION)).toString(16)}`;
+
+test('a store of format 2, which had no checksum of its format, is brought up to date', async (t) => {
+  const path = mkdtempSync(join(tmpdir(), 'tsukube-store-'));
+  t.after(() => rmSync(path, { recursive: true }));
+  let store = open(path);
+  await put(store, '/a', '1');
+  await store.close();
+  const format = async (value?: string): Promise<string | undefined> => {
+    const root = openLmdb({ path, noSubdir: false, overlappingSync: false });
+    const meta = root.openDB<string, string>({ name: 'meta', encoding: 'string' });
+    if (value) await meta.put('format', value);
+    const found = meta.get('format');
+    await root.close();
+    return found;
+  };
+  await format('2');
+  store = open(path);
+  assert.deepEqual(await contents(store), { revision: 1, items: ['/a@1 1'] });
+  await store.close();
+  assert.equal(await format(), CURRENT_FORMAT);
+  // What one flipped bit makes of any of the three is damage, not a format of the future.
+  for (const value of ['3', '0', '5', CURRENT_FORMAT.replace('3', '7')]) {
+    await format(value);
+    assert.throws(() => open(path), DamagedStoreError);
+  }
+});
 
 test('a store of format 1, which had no checksums, is brought up to date', async (t) => {
   const path = mkdtempSync(join(tmpdir(), 'tsukube-store-'));
@@ -193,7 +264,7 @@ test('a store of format 1, which had no checksums, is brought up to date', async
     await store.close();
   }
   const now = openLmdb({ path, noSubdir: false, overlappingSync: false });
-  assert.equal(now.openDB<string, string>({ name: 'meta', encoding: 'string' }).get('format'), '2');
+  assert.equal(now.openDB<string, string>({ name: 'meta', encoding: 'string' }).get('format'), CURRENT_FORMAT);
   await now.close();
   assert.ok(statSync(join(path, 'made')).isFile());
 });

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { FakeClock } from '../lib/fake-clock.ts';
 import { silentLog } from '../lib/log.ts';
 import { until } from '../lib/test-until.ts';
@@ -145,9 +146,10 @@ test('a store of another format is refused', async (t) => {
   await open().close();
   const { open: openLmdb } = await import('lmdb');
   const root = openLmdb({ path, noSubdir: false, overlappingSync: false });
-  await root.openDB({ name: 'meta', encoding: 'string' }).put('format', '7');
+  const meta = root.openDB<string, string>({ name: 'meta', encoding: 'string' });
+  await meta.put('format', `7 ${crc32('7').toString(16)}`);
   await root.close();
-  assert.throws(open, /has format 7; this program reads format 2 and below/);
+  assert.throws(open, /has format 7; this program reads format 3 and below/);
 });
 
 test('every acknowledged write survives kill -9, in order and without gaps', async (t) => {

@@ -21,7 +21,8 @@ interface Tree {
   readonly leafPages: number;
   readonly overflowPages: number;
   readonly entries: number;
-  readonly root: number;
+  /** Undefined: an empty tree. */
+  readonly root: number | undefined;
 }
 
 export interface Meta {
@@ -47,7 +48,8 @@ const META = 8;
 const NODE_BIG = 1;
 const NODE_TREE = 2;
 const INTEGER_KEYS = 8;
-const NONE = 2 ** 64;
+/** A root that is no page: all bits set. */
+const NONE = 2n ** 64n - 1n;
 const MAX_DEPTH = 32;
 const MAX_MAP_BYTES = 2 ** 47;
 
@@ -55,7 +57,7 @@ const MAX_MAP_BYTES = 2 ** 47;
 export function readMeta(directory: string): Meta {
   const file = new PageFile(directory);
   try {
-    return file.meta();
+    return file.metas()[0];
   } finally {
     file.close();
   }
@@ -105,7 +107,8 @@ class PageFile {
     return this.#bytes >= (first + count) * this.pageSize;
   }
 
-  meta(): Meta {
+  /** The newest state and the one before it. */
+  metas(): readonly [Meta, Meta] {
     if (META_BYTES + HEADER_BYTES > this.#bytes) throw this.damaged(`its file has ${this.#bytes} bytes`);
     const pageSize = this.page(0).readUInt32LE(HEADER_BYTES + 24);
     const isPowerOfTwo = (pageSize & (pageSize - 1)) === 0;
@@ -117,7 +120,7 @@ class PageFile {
     if (step !== 1 && newer.transaction !== 0) {
       throw this.damaged(`its two newest states are ${step} steps apart`);
     }
-    return newer;
+    return [newer, older];
   }
 
   #meta(number: number): Meta {
@@ -166,18 +169,22 @@ interface Walk {
 class Check {
   readonly #file: PageFile;
   readonly #meta: Meta;
+  readonly #before: Meta;
   /** Pages that are in a tree or free. */
   readonly #used: Uint8Array;
 
   constructor(file: PageFile) {
     this.#file = file;
-    this.#meta = file.meta();
+    [this.#meta, this.#before] = file.metas();
     this.#used = new Uint8Array(this.#meta.lastPage + 1);
     this.#used.fill(1, 0, 2);
   }
 
   run(names: readonly string[] | undefined): void {
-    const { main, free, transaction } = this.#meta;
+    const { main, free } = this.#meta;
+    if (!this.#isOfItsTransaction(this.#meta) || !this.#isOfItsTransaction(this.#before)) {
+      throw this.#damaged('its two newest states are not the last two that were written');
+    }
     const found: string[] = [];
     const trees: [string, Tree][] = [];
     this.#tree('the table of tables', main, Buffer.compare, ({ flags, key, value }) => {
@@ -187,9 +194,6 @@ class Check {
       trees.push([name, readTree(value, 0)]);
     });
     if (names && found.join() !== names.join()) throw this.#damaged(`it has the tables "${found.join('", "')}"`);
-    if (main.root !== NONE && u64(this.#file.page(main.root), 8) !== transaction) {
-      throw this.#damaged('its newest state is not the last one that was written');
-    }
     for (const [name, tree] of trees) {
       if (tree.flags !== 0) throw this.#damaged(`table ${name} has flags ${tree.flags}`);
       this.#tree(name, tree, Buffer.compare, ({ flags }) => {
@@ -202,6 +206,15 @@ class Check {
 
   #damaged(what: string): DamagedStoreError {
     return this.#file.damaged(what);
+  }
+
+  /**
+   * Every commit writes the root of the table of tables anew, and the commit after it leaves it alone. A state whose root has
+   * another number has a wrong number itself: the state before it would pass for the newest.
+   */
+  #isOfItsTransaction({ main, transaction }: Meta): boolean {
+    if (main.root === undefined) return transaction === 0;
+    return u64(this.#file.page(main.root), 8) === transaction;
   }
 
   /** A page belongs to one place only. */
@@ -217,10 +230,9 @@ class Check {
 
   #tree(title: string, tree: Tree, compare: Walk['compare'], onLeaf: OnLeaf): void {
     const counts: Counts = { branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };
-    if (tree.root !== NONE) {
-      if (tree.depth > MAX_DEPTH) throw this.#damaged(`${title}: ${tree.depth} levels`);
-      this.#walk({ title, compare, onLeaf, counts }, tree.root, tree.depth, {});
-    }
+    const isDeep = tree.root === undefined ? tree.depth === 0 : tree.depth > 0 && MAX_DEPTH >= tree.depth;
+    if (!isDeep) throw this.#damaged(`${title}: ${tree.depth} levels`);
+    if (tree.root !== undefined) this.#walk({ title, compare, onLeaf, counts }, tree.root, tree.depth, {});
     for (const [name, count] of Object.entries(counts) as [keyof Counts, number][]) {
       if (count !== tree[name]) throw this.#damaged(`${title}: ${count} ${name} instead of ${tree[name]}`);
     }
@@ -263,6 +275,7 @@ class Check {
     if (lower === 0 || lower % 2 === 1 || lower > upper || upper > end) throw this.#damaged(`${title} is no page`);
     const isBranch = page.readUInt16LE(18) === BRANCH;
     const nodes: Node[] = [];
+    const extents: { readonly at: number; readonly end: number }[] = [];
     for (let i = 0; lower / 2 > i; i++) {
       const at = page.readUInt16LE(HEADER_BYTES + 2 * i);
       if (upper > at || at + NODE_BYTES > end) throw this.#damaged(`${title}: entry ${i} is outside`);
@@ -271,7 +284,9 @@ class Check {
       const flags = page.readUInt16LE(start + 4);
       const keyEnd = start + NODE_BYTES + page.readUInt16LE(start + 6);
       const inPage = isBranch ? 0 : flags & NODE_BIG ? 24 : low;
-      if (keyEnd + inPage > this.#file.pageSize) throw this.#damaged(`${title}: entry ${i} is too long`);
+      const nodeEnd = keyEnd + inPage;
+      if (nodeEnd > this.#file.pageSize) throw this.#damaged(`${title}: entry ${i} is too long`);
+      extents.push({ at, end: nodeEnd + (nodeEnd % 2) - HEADER_BYTES });
       nodes.push({
         key: page.subarray(start + NODE_BYTES, keyEnd),
         flags,
@@ -280,6 +295,7 @@ class Check {
         child: low + flags * 2 ** 32,
       });
     }
+    if (!fill(extents, upper, end)) throw this.#damaged(`${title}: its entries overlap or leave gaps`);
     return nodes;
   }
 
@@ -316,7 +332,7 @@ class Check {
   /** Single pages, and runs as a negative length before the first page; zeros are empty places. */
   #freePages(key: Buffer, value: Buffer): void {
     if (key.length !== 8 || u64(key, 0) > this.#meta.transaction) throw this.#damaged('free pages of no transaction');
-    const count = value.length % 8 === 0 && value.length > 0 ? u64(value, 0) : NONE;
+    const count = value.length % 8 === 0 && value.length > 0 ? u64(value, 0) : Number.POSITIVE_INFINITY;
     if (count > value.length / 8 - 1) throw this.#damaged('a list of free pages is cut short');
     for (let i = 1; count >= i; i++) {
       const entry = value.readBigInt64LE(8 * i);
@@ -336,6 +352,20 @@ interface Node {
   readonly size: number;
   readonly value: Buffer;
   readonly child: number;
+}
+
+/**
+ * Whether entries follow each other without gaps. LMDB keeps them so, and when it removes one it moves the others by the length
+ * that this one says it has: a wrong length would harm its neighbours later.
+ */
+function fill(extents: { readonly at: number; readonly end: number }[], from: number, to: number): boolean {
+  extents.sort((a, b) => a.at - b.at);
+  let filled = from;
+  for (const { at, end } of extents) {
+    if (at !== filled) return false;
+    filled = end;
+  }
+  return filled === to;
 }
 
 function isBetween(
@@ -360,7 +390,7 @@ function readTree(bytes: Buffer, at: number): Tree {
     leafPages: u64(bytes, at + 16),
     overflowPages: u64(bytes, at + 24),
     entries: u64(bytes, at + 32),
-    root: u64(bytes, at + 40),
+    root: bytes.readBigUInt64LE(at + 40) === NONE ? undefined : u64(bytes, at + 40),
   };
 }
 

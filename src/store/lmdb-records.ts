@@ -26,9 +26,10 @@ import {
 
 /**
  * The version of what is on disk. An older one is brought up to this one when it is opened, at once or not at all; one that
- * this program does not know is refused, not guessed at. 2: records and the compacted revision have checksums.
+ * this program does not know is refused, not guessed at. 2: records and the compacted revision have checksums; 3: so has the
+ * version itself.
  */
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
 
 const TABLES = ['meta', 'records'];
 /** A file beside the data, there once a store was made: without it an emptied data file would pass for a new store. */
@@ -94,22 +95,32 @@ class Records implements LmdbRecords {
     this.#meta = root.openDB<string, string>({ name: 'meta', encoding: 'string' });
     const format = this.#meta.get('format');
     this.created = format === undefined;
-    if (format === undefined) {
-      if (isMade || this.#records.getCount() > 0) throw new DamagedStoreError(path, 'it does not say its format');
-      root.transactionSync(() => this.#putFormat(0));
-    } else if (format === '1') this.#upgradeFrom1();
-    else if (format !== String(FORMAT_VERSION)) {
-      throw new Error(
-        `the store in ${path} has format ${format}; this program reads format ${FORMAT_VERSION} and below`,
-      );
-    }
+    if (format !== undefined) this.#bringUp(format);
+    else if (isMade || this.#records.getCount() > 0) throw new DamagedStoreError(path, 'it does not say its format');
+    else root.transactionSync(() => this.#begin(0));
     if (!isMade) markAsMade(path);
     this.compacted = this.#readCompacted();
   }
 
-  #putFormat(compacted: Revision): void {
+  #begin(compacted: Revision): void {
     this.#meta.putSync('compacted', withChecksum(compacted));
-    this.#meta.putSync('format', String(FORMAT_VERSION));
+    this.#putFormat();
+  }
+
+  #putFormat(): void {
+    this.#meta.putSync('format', withChecksum(FORMAT_VERSION));
+  }
+
+  #bringUp(format: string): void {
+    if (format === withChecksum(FORMAT_VERSION)) return;
+    if (format === '1') this.#upgradeFrom1();
+    else if (format === '2') this.#root.transactionSync(() => this.#putFormat());
+    else {
+      const version = Number.parseInt(format, 10);
+      if (format !== withChecksum(version)) throw new DamagedStoreError(this.#path, `its format is "${format}"`);
+      const known = `this program reads format ${FORMAT_VERSION} and below`;
+      throw new Error(`the store in ${this.#path} has format ${version}; ${known}`);
+    }
   }
 
   #upgradeFrom1(): void {
@@ -117,7 +128,7 @@ class Records implements LmdbRecords {
       for (const { key, value } of this.#records.getRange()) {
         this.#records.putSync(key, encodeRecord(decodeRecordOfFormat1(key, value)));
       }
-      this.#putFormat(Number(this.#meta.get('compacted') ?? 0));
+      this.#begin(Number(this.#meta.get('compacted') ?? 0));
     });
   }
 
@@ -157,7 +168,7 @@ class Records implements LmdbRecords {
 
   async probe(): Promise<void> {
     await this.#commit(() => {
-      this.#meta.put('format', String(FORMAT_VERSION));
+      this.#meta.put('format', withChecksum(FORMAT_VERSION));
     });
   }
 
@@ -197,8 +208,8 @@ function refuseOtherReaders(path: string, root: RootDatabase): void {
   }
 }
 
-function withChecksum(revision: Revision): string {
-  const text = String(revision);
+function withChecksum(number: number): string {
+  const text = String(number);
   return `${text} ${crc32(text).toString(16)}`;
 }
 
