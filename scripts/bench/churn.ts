@@ -1,26 +1,28 @@
-// npm run bench:churn: objects are made, changed and deleted for some minutes in a whole server. What it holds after
-// each round, garbage collected, is told; it fails when that grows with the number of writes.
+// npm run bench:churn: objects are made, changed and deleted in a whole server, first until its history of changes is full,
+// which is what a write may leave behind, then for some minutes. What the server holds after each round, garbage
+// collected, is told, and how many Events live on for their hour; it fails when it still grows with the number of writes.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { HISTORY_EVENTS, HISTORY_SLACK } from '../../src/store/local.ts';
 import { type Access, call, startOurs } from './contestant.ts';
 import { Inspected } from './inspected.ts';
 import { prepareObjects } from './operations.ts';
 import { memoryMiB } from './usage.ts';
 
 const USAGE = `npm run bench:churn -- [options]
-  --minutes N      how long (default: 5)
+  --minutes N      how long, once history is full (default: 4)
   --objects N      of each kind, made, changed and deleted in a round (default: 250)
-  --growth N       bytes for each write that may remain, on average of the second half (default: 100)
+  --growth N       bytes for each write that may remain once history is full (default: 40)
   --port N         first of ten ports (default: 19440)
   --bundle FILE    the program (default: dist/main.js)`;
 
 const { values: options } = parseArgs({
   options: {
-    minutes: { type: 'string', default: '5' },
+    minutes: { type: 'string', default: '4' },
     objects: { type: 'string', default: '250' },
-    growth: { type: 'string', default: '100' },
+    growth: { type: 'string', default: '40' },
     port: { type: 'string', default: '19440' },
     bundle: { type: 'string', default: 'dist/main.js' },
     help: { type: 'boolean' },
@@ -33,13 +35,17 @@ if (options.help) {
 
 interface Round {
   readonly writes: number;
+  /** The store's: so many changes were made, of which it keeps the last FULL_HISTORY at most. */
+  readonly revision: number;
   /** Live objects of the JavaScript heap and the buffers that they hold. */
   readonly heldBytes: number;
 }
 
 const LANES = 16;
-/** Histories of changes fill at first. */
-const WARM_UP = 0.5;
+/** What the store keeps for watches that resume. */
+const FULL_HISTORY = HISTORY_EVENTS + HISTORY_SLACK;
+/** The rounds before this revision warm up what is compiled and cached. */
+const WARM_REVISION = 20_000;
 const metadata = (round: number, i: number) => ({ name: `churn-${round}-${i}`, labels: { app: 'churn' } });
 /** Big, so that histories that are bounded by bytes are full soon. */
 const PADDING = 'x'.repeat(10_000);
@@ -84,20 +90,33 @@ try {
   const access = await prepareObjects(server);
   const inspected = await Inspected.open(port + 1);
   const rounds: Round[] = [];
-  const end = performance.now() + Number(options.minutes) * 60_000;
   let writes = 0;
+  let end = Number.POSITIVE_INFINITY;
   for (let round = 0; performance.now() < end; round++) {
     for (const { path, object } of KINDS) writes += await churn(access, path, (i) => object(round, i));
     await emptied(access);
     const { usedMiB, buffersMiB } = await inspected.held();
-    rounds.push({ writes, heldBytes: (usedMiB + buffersMiB) * 2 ** 20 });
+    const { revision, events } = await counted(access);
+    rounds.push({ writes, revision, heldBytes: (usedMiB + buffersMiB) * 2 ** 20 });
     const { own } = memoryMiB([...server.processes.values()][0]!);
     const held = `${usedMiB.toFixed(1)} MiB in objects, ${buffersMiB.toFixed(1)} MiB in buffers`;
-    process.stdout.write(`${writes} writes: held ${held}; ${own.toFixed(0)} MiB of memory\n`);
+    process.stdout.write(
+      `${writes} writes, revision ${revision}, ${events} Events: held ${held}; ${own.toFixed(0)} MiB of memory\n`,
+    );
+    if (revision >= FULL_HISTORY && end === Number.POSITIVE_INFINITY) {
+      end = performance.now() + Number(options.minutes) * 60_000;
+    }
   }
   inspected.close();
-  const grown = slope(rounds.slice(Math.floor(rounds.length * WARM_UP)));
-  process.stdout.write(`${grown.toFixed(1)} bytes remain of a write\n`);
+  const filling = rounds.filter(({ revision }) => revision > WARM_REVISION && FULL_HISTORY > revision);
+  const full = rounds.filter(({ revision }) => revision >= FULL_HISTORY);
+  const kept = slope(filling, (round) => round.revision);
+  const grown = slope(full, (round) => round.writes);
+  const most = (kept * FULL_HISTORY) / 2 ** 20;
+  process.stdout.write(
+    `a change in the store's history takes ${kept.toFixed(0)} bytes, a full history ${most.toFixed(0)} MiB\n` +
+      `once it is full ${grown.toFixed(1)} bytes remain of a write\n`,
+  );
   process.exitCode = grown <= Number(options.growth) ? 0 : 1;
 } finally {
   await server.close();
@@ -135,12 +154,19 @@ async function emptied(access: Access): Promise<void> {
   }
 }
 
-/** Bytes a write, by least squares. */
-function slope(rounds: readonly Round[]): number {
+/** The store's revision, and the Events that live on: each stays for its hour and no longer. */
+async function counted(access: Access): Promise<{ readonly revision: number; readonly events: number }> {
+  const { body } = await call(access, 'GET', '/api/v1/events?limit=1');
+  const { metadata, items } = JSON.parse(body);
+  return { revision: Number(metadata.resourceVersion), events: items.length + (metadata.remainingItemCount ?? 0) };
+}
+
+/** Bytes held for each of what is counted, by least squares. */
+function slope(rounds: readonly Round[], count: (round: Round) => number): number {
   const mean = (of: (round: Round) => number): number => rounds.reduce((sum, r) => sum + of(r), 0) / rounds.length;
-  const [x, y] = [mean((r) => r.writes), mean((r) => r.heldBytes)];
-  const above = rounds.reduce((sum, r) => sum + (r.writes - x) * (r.heldBytes - y), 0);
-  const below = rounds.reduce((sum, r) => sum + (r.writes - x) ** 2, 0);
-  if (below === 0) throw new Error('too few rounds to tell growth: give it more minutes');
+  const [x, y] = [mean(count), mean((r) => r.heldBytes)];
+  const above = rounds.reduce((sum, r) => sum + (count(r) - x) * (r.heldBytes - y), 0);
+  const below = rounds.reduce((sum, r) => sum + (count(r) - x) ** 2, 0);
+  if (!(below > 0)) throw new Error('too few rounds to tell growth: give it more minutes or fewer objects');
   return above / below;
 }

@@ -173,6 +173,18 @@ describe('a data file that is not what was written is refused, never opened wron
     assert.ok(await isRefused(bytes, 'a longer entry'));
   });
 
+  test('a first key that sorts before every revision', async () => {
+    let refused = 0;
+    for (let page = 2; image.length / PAGE > page; page++) {
+      if (image.readUInt16LE(page * PAGE + 18) !== 2) continue;
+      const bytes = Buffer.from(image);
+      const node = page * PAGE + 24 + image.readUInt16LE(page * PAGE + 24);
+      bytes[node + 8]! ^= 4;
+      if (await isRefused(bytes, `the first key of page ${page}`)) refused++;
+    }
+    assert.ok(refused > 3, `${refused} were refused`);
+  });
+
   test('an empty tree that says otherwise', async () => {
     const directory = join(root, 'nothing');
     await open(directory).close();

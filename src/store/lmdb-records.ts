@@ -141,14 +141,25 @@ class Records implements LmdbRecords {
 
   *scan(after: Revision): Generator<WriteRecord, void, undefined> {
     let expected = Math.max(after, this.compacted) + 1;
+    // From the very beginning: the first entry's key may be damaged to one that sorts before every revision.
+    const start = after === 0 ? undefined : after + 1;
+    let entries = 0;
     try {
-      for (const { key, value } of this.#records.getRange({ start: after + 1 })) {
+      for (const { key, value } of this.#records.getRange({ start })) {
         if (key > this.compacted && key !== expected++) throw new Error(`revision ${expected - 1} is missing`);
         yield decodeRecord(key, value);
+        entries++;
       }
+      if (after === 0 && entries !== this.#entries())
+        throw new Error(`${entries} of ${this.#entries()} records are found`);
     } catch (error) {
       throw new DamagedStoreError(this.#path, (error as Error).message, error);
     }
+  }
+
+  /** How many records there are as the table itself counts them. */
+  #entries(): number {
+    return (this.#records.getStats() as { readonly entryCount: number }).entryCount;
   }
 
   read(revision: Revision): Buffer {

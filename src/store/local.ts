@@ -28,7 +28,7 @@ import { Watch, type WatchSource } from './watch.ts';
 /** The most changes that are kept for reads of the past and for watches that resume. */
 export const HISTORY_EVENTS = WATCH_BUFFER;
 /** History is cut back to HISTORY_EVENTS when it is longer by this. */
-const HISTORY_SLACK = 5_000;
+export const HISTORY_SLACK = 5_000;
 /** History younger than this is kept as long as it is within HISTORY_EVENTS; up to twice this age may be. */
 export const HISTORY_MS = 5 * 60_000;
 /** So many changes are kept whatever their age. */
