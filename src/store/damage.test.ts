@@ -157,6 +157,23 @@ describe('a data file that is not what was written is refused, never opened wron
     assert.ok(await isRefused(bytes, 'the newest state'));
   });
 
+  test('an entry of the list of free pages that is another', async () => {
+    const newest = [0, 1]
+      .map((page) => page * PAGE + 24)
+      .sort((a, b) => image.readUInt32LE(b + 128) - image.readUInt32LE(a + 128))[0]!;
+    const freeRoot = image.readUInt32LE(newest + 24 + 40) * PAGE;
+    const node = freeRoot + 24 + image.readUInt16LE(freeRoot + 24);
+    // LMDB would open it and then take no write: entries of other kinds (flags at 4), a transaction that never was (key at 8).
+    for (const flag of [2, 4, 8]) {
+      const bytes = Buffer.from(image);
+      bytes[node + 4]! ^= flag;
+      assert.ok(await isRefused(bytes, `flag ${flag}`));
+    }
+    const bytes = Buffer.from(image);
+    bytes.writeBigUInt64LE(0n, node + 8);
+    assert.ok(await isRefused(bytes, 'transaction 0'));
+  });
+
   test('an entry that says another length than it has', async () => {
     // LMDB would move its neighbours by that length when it removes it.
     const bytes = Buffer.from(image);

@@ -201,7 +201,11 @@ class Check {
       });
     }
     const byNumber = (a: Buffer, b: Buffer): number => u64(a, 0) - u64(b, 0);
-    this.#tree('the list of free pages', free, byNumber, ({ key, value }) => this.#freePages(key, value));
+    this.#tree('the list of free pages', free, byNumber, ({ flags, key, value }) => {
+      const isOfTransaction = key.length === 8 && u64(key, 0) > 0 && this.#meta.transaction >= u64(key, 0);
+      if (flags !== 0 || !isOfTransaction) throw this.#damaged('free pages of no transaction');
+      this.#freePages(value);
+    });
   }
 
   #damaged(what: string): DamagedStoreError {
@@ -330,8 +334,7 @@ class Check {
   }
 
   /** Single pages, and runs as a negative length before the first page; zeros are empty places. */
-  #freePages(key: Buffer, value: Buffer): void {
-    if (key.length !== 8 || u64(key, 0) > this.#meta.transaction) throw this.#damaged('free pages of no transaction');
+  #freePages(value: Buffer): void {
     const count = value.length % 8 === 0 && value.length > 0 ? u64(value, 0) : Number.POSITIVE_INFINITY;
     if (count > value.length / 8 - 1) throw this.#damaged('a list of free pages is cut short');
     for (let i = 1; count >= i; i++) {

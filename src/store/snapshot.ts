@@ -1,11 +1,14 @@
 // A snapshot's bytes: a line of JSON that names format and revision, then every live record, each after its length and revision.
-
+// The line and each record have a checksum.
+import { crc32 } from 'node:zlib';
 import { nextTurn } from '../lib/turns.ts';
 import type { Revision } from './contract.ts';
 import { decodeRecord, encodeRecord, type WriteRecord } from './records.ts';
 import type { Version } from './revisions.ts';
 
-const FORMAT = 'tsukube-snapshot-2';
+const FORMAT = 'tsukube-snapshot-3';
+/** As the one before, whose line had no checksum. */
+const FORMAT_2 = 'tsukube-snapshot-2';
 /** Chunks are about this long. */
 const CHUNK_BYTES = 1 << 18;
 const FRAME_BYTES = 12;
@@ -27,7 +30,8 @@ export async function* writeSnapshot(options: {
 }): AsyncGenerator<Buffer, void, undefined> {
   try {
     const { revision, items } = options;
-    yield Buffer.from(`${JSON.stringify({ format: FORMAT, revision, records: items.length })}\n`);
+    const header = { revision, records: items.length };
+    yield Buffer.from(`${JSON.stringify({ format: FORMAT, ...header, checksum: checksum(header) })}\n`);
     let chunk: Buffer[] = [];
     let bytes = 0;
     for (const { key, version } of items) {
@@ -74,9 +78,28 @@ export async function readSnapshot(
 function readHeader(line: string): SnapshotHeader {
   const fault = new Error('not a snapshot of this store');
   if (!line.startsWith('{')) throw fault;
-  const { format, revision, records } = JSON.parse(line) as { format?: unknown; revision?: unknown; records?: unknown };
-  if (format !== FORMAT || !Number.isSafeInteger(revision) || !Number.isSafeInteger(records)) throw fault;
-  return { revision: revision as number, records: records as number };
+  const read = parse(line);
+  const { format, revision, records, checksum: found } = read;
+  if ((format !== FORMAT && format !== FORMAT_2) || !Number.isSafeInteger(revision) || !Number.isSafeInteger(records)) {
+    throw fault;
+  }
+  const header = { revision: revision as number, records: records as number };
+  // One flipped bit makes format 2 of 3: what the line has counts.
+  const isWhole = format === FORMAT_2 ? Object.keys(read).length === 3 : found === checksum(header);
+  if (!isWhole) throw new Error('the snapshot is damaged');
+  return header;
+}
+
+function parse(line: string): Readonly<Partial<Record<keyof SnapshotHeader | 'format' | 'checksum', unknown>>> {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new Error('the snapshot is damaged', { cause });
+  }
+}
+
+function checksum({ revision, records }: SnapshotHeader): number {
+  return crc32(`${revision} ${records}`);
 }
 
 /** Takes whole frames from the start of `bytes`; returns how many bytes they had. */
