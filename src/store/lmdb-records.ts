@@ -141,17 +141,16 @@ class Records implements LmdbRecords {
 
   *scan(after: Revision): Generator<WriteRecord, void, undefined> {
     let expected = Math.max(after, this.compacted) + 1;
-    // From the very beginning: the first entry's key may be damaged to one that sorts before every revision.
-    const start = after === 0 ? undefined : after + 1;
     let entries = 0;
     try {
-      for (const { key, value } of this.#records.getRange({ start })) {
+      for (const { key, value } of this.#records.getRange({ start: after + 1 })) {
         if (key > this.compacted && key !== expected++) throw new Error(`revision ${expected - 1} is missing`);
         yield decodeRecord(key, value);
         entries++;
       }
-      if (after === 0 && entries !== this.#entries())
-        throw new Error(`${entries} of ${this.#entries()} records are found`);
+      // A key that is damaged to one below every revision is out of the range.
+      const all = this.#entries();
+      if (after === 0 && entries !== all) throw new Error(`${entries} of ${all} records are found`);
     } catch (error) {
       throw new DamagedStoreError(this.#path, (error as Error).message, error);
     }
