@@ -21,12 +21,17 @@ export const byController = {
 
 /** The keys of the controllers of `kind` that own the object now or owned it before the change. */
 export function ownerKeys(kind: string, object: KubeObject, previous: KubeObject | undefined): readonly string[] {
-  const keys = new Set<string>();
-  for (const one of previous ? [object, previous] : [object]) {
-    const owner = controllerOf(one);
-    if (owner?.kind === kind) keys.add(`${one.metadata.namespace}/${owner.name}`);
-  }
-  return [...keys];
+  const now = ownerKey(kind, object);
+  const before = previous && ownerKey(kind, previous);
+  if (now === undefined) return before === undefined ? NONE : [before];
+  return before === undefined || before === now ? [now] : [now, before];
+}
+
+const NONE: readonly string[] = [];
+
+function ownerKey(kind: string, object: KubeObject): string | undefined {
+  const owner = controllerOf(object);
+  return owner?.kind === kind ? `${object.metadata.namespace}/${owner.name}` : undefined;
 }
 
 export interface Claims<T> {

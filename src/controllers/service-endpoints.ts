@@ -5,6 +5,7 @@ import type { Informers } from '../client/contract.ts';
 import { isPlanted } from '../lib/planted.ts';
 import { isTerminating } from '../machinery/meta.ts';
 import { isPodReady, isTerminal } from '../machinery/pods.ts';
+import type { Selector } from '../machinery/selector.ts';
 import { labelSelectorFromObject } from '../machinery/selector-parse.ts';
 
 export interface OfferedPort {
@@ -85,16 +86,27 @@ export function portsKey(ports: readonly Partial<OfferedPort>[]): string {
 
 /** The keys of the services whose selector picks the pod now, or picked it before the change. */
 export function servicesOf(informers: Informers, pod: Pod, previous: Pod | undefined): readonly string[] {
-  const keys = new Set<string>();
+  const keys: string[] = [];
   for (const service of informers.for('services').list(pod.metadata.namespace)) {
     const labels = service.spec.selector;
     if (!labels || Object.keys(labels).length === 0) continue;
-    const selector = labelSelectorFromObject({ matchLabels: labels });
+    const selector = selectorOf(labels);
     if (selector.matches(pod.metadata.labels) || (previous && selector.matches(previous.metadata.labels))) {
-      keys.add(keyOf(service));
+      keys.push(keyOf(service));
     }
   }
-  return [...keys];
+  return keys;
+}
+
+const selectors = new WeakMap<object, Selector>();
+
+/** Every pod's change is held against every service of its namespace: a selector of a cached service is compiled once. */
+function selectorOf(labels: NonNullable<Service['spec']['selector']>): Selector {
+  const known = selectors.get(labels);
+  if (known) return known;
+  const made = labelSelectorFromObject({ matchLabels: labels });
+  selectors.set(labels, made);
+  return made;
 }
 
 /** True when endpoints are worked out from a selector; others are their authors' business. */
