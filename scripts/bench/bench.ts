@@ -25,7 +25,8 @@ const USAGE = `npm run bench -- [options]
   --against FILE   another build of the program, measured in turn with this one
   --node-option O  for the program's runtime (may be repeated)`;
 
-const WARM_UP_MS = 1500;
+/** Before each measurement; on both sides. Compilers are done with what a server does for hours. */
+const WARM_UP_MS = 4000;
 /** After start and before idle is measured: informers are filled and compilers done. */
 const SETTLE_MS = 10_000;
 

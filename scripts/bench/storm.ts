@@ -1,5 +1,5 @@
 // How late lease renewals and probes come while other clients list 5,000 pods as fast as they can, and how long the event
-// loop was held at a time. Prints one line for each way to list: `node scripts/bench/storm.ts [seconds]`.
+// loop was held at a time. Prints a row for each way to list: `npm run bench:storm -- [seconds] [only]`.
 import { fork } from 'node:child_process';
 import { Agent, request } from 'node:https';
 import { setPriority } from 'node:os';
@@ -112,21 +112,37 @@ async function measure(name: string, seconds: number): Promise<void> {
   const lists = load ? await load.stop() : 0;
   await server.close();
   await store.close();
-  const ms = (ns: number): string => (ns / 1e6).toFixed(1).padStart(6);
-  const row = [
-    name.padEnd(26),
-    `loop p99 ${ms(delays.percentile(99))} max ${ms(delays.max)}`,
-    `CPU ms at a time (collecting) ${longest.join(', ')}`,
-    `lease p50 ${at(renewals, 0.5)} p99 ${at(renewals, 0.99)} max ${at(renewals, 1)}`,
-    `probe p50 ${at(probes, 0.5)} p99 ${at(probes, 0.99)} max ${at(probes, 1)}`,
-    `${(lists / seconds).toFixed(1)} answers/s, ${Math.round(process.memoryUsage().rss / 1048576)} MB`,
-  ];
-  process.stdout.write(`${row.join(' | ')}\n`);
+  const ms = (ns: number): string => (ns / 1e6).toFixed(1);
+  row([
+    name,
+    lateness(renewals),
+    lateness(probes),
+    `${ms(delays.percentile(99))} / ${ms(delays.max)}`,
+    longest.join(', '),
+    (lists / seconds).toFixed(1),
+    Math.round(process.memoryUsage().rss / 1048576),
+  ]);
 }
 
-function at(values: readonly number[], quantile: number): string {
+const COLUMNS = [
+  'storm',
+  'lease late, ms: p50 / p99 / max',
+  'probe late, ms: p50 / p99 / max',
+  'event loop held, ms: p99 / max',
+  'longest stretches, CPU ms (of it collecting garbage)',
+  'answers/s',
+  'MiB',
+];
+
+function row(cells: readonly (string | number)[]): void {
+  process.stdout.write(`| ${cells.join(' | ')} |\n`);
+}
+
+function lateness(values: readonly number[]): string {
   const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * quantile))] ?? 0).toFixed(1).padStart(6);
+  const at = (quantile: number): string =>
+    (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * quantile))] ?? 0).toFixed(1);
+  return `${at(0.5)} / ${at(0.99)} / ${at(1)}`;
 }
 
 /** One pod changes every 10 ms. */
@@ -228,6 +244,8 @@ function beLoad(): void {
 if (process.argv[2] === '--load') beLoad();
 else {
   const only = process.argv[3];
+  row(COLUMNS);
+  row(COLUMNS.map(() => '---'));
   for (const name of Object.keys(STORMS)) {
     if (only === undefined || name.includes(only)) await measure(name, Number(process.argv[2] ?? 5));
   }
