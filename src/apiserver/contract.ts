@@ -49,6 +49,8 @@ export interface CachedObject {
   readonly revision: Revision;
   readonly bytes: Buffer;
   readonly object: KubeObject;
+  /** The object without managedFields, which only writes look at: of what is only read they are not parsed. */
+  readonly unmanaged: KubeObject;
   /** Its metadata, perhaps without managedFields, for those who need nothing else: the rest is not parsed for it. */
   readonly metadata: ObjectMeta;
   /** A place for derived forms (other versions, table rows), by name, made on first use and kept with the object. */

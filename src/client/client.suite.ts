@@ -142,6 +142,28 @@ export function clientSuite(transport: string, connect: () => Promise<Connected>
       stop.abort();
     });
 
+    it('leaves managedFields away where that is asked for', async () => {
+      const { metadata } = await make('bare');
+      const { managedFields, ...expected } = metadata;
+      assert.ok(managedFields);
+      const query = { fieldSelector: 'metadata.name=bare', unmanaged: true };
+      const [listed] = (await maps().list(query)).items;
+      assert.deepEqual(listed?.metadata, expected);
+      assert.deepEqual(listed?.data, (await maps().get(at('bare'))).data);
+      await maps().patch(at('bare'), { type: 'merge', body: { data: { k: 'changed' } } });
+      const stop = new AbortController();
+      for await (const [event] of maps().watch({ ...query, resourceVersion: metadata.resourceVersion! }, stop.signal)) {
+        assert.ok(event && event.type === 'MODIFIED');
+        assert.equal(event.object.metadata.managedFields, undefined);
+        assert.equal(event.object.data?.k, 'changed');
+        break;
+      }
+      stop.abort();
+      // Whoever writes such an object takes nobody's fields away.
+      await maps().update({ ...listed!, metadata: { ...expected, resourceVersion: undefined as never } });
+      assert.ok((await maps().get(at('bare'))).metadata.managedFields);
+    });
+
     it('watches from a version, in order, until told to stop', async () => {
       const { resourceVersion } = await maps().list();
       const stop = new AbortController();

@@ -21,6 +21,8 @@ export interface ListQuery {
 export interface Extent {
   /** Only apiVersion, kind and metadata, perhaps without managedFields. */
   readonly metadataOnly?: boolean;
+  /** Without managedFields, which take up much and which only writers look at. */
+  readonly unmanaged?: boolean;
 }
 
 export interface WatchQuery extends Omit<ListQuery, 'limit' | 'continue'>, Extent {
@@ -123,7 +125,7 @@ export interface Informer<T> {
   readonly resourceVersion: string;
 }
 
-/** Makes informers, each once. */
+/** Makes informers, each once. Their objects come without managedFields, as those of upstream's components do. */
 export interface Informers {
   /** With a selector only the objects whose fields match are held. */
   for<K extends keyof ResourceTypes>(key: K, fieldSelector?: string): Informer<ResourceTypes[K]>;

@@ -54,8 +54,8 @@ export class HttpsResource implements ResourceClient<KubeObject> {
   }
 
   async list(query: ListQuery & Extent = {}, signal?: AbortSignal): Promise<Listed<KubeObject>> {
-    const { namespace, metadataOnly = false, ...rest } = query;
-    const shown = shownAs(metadataOnly);
+    const { namespace, metadataOnly, unmanaged, ...rest } = query;
+    const shown = shownAs({ metadataOnly, unmanaged });
     const body = (await this.#wire.call('GET', this.#path({ namespace }, rest), { signal })) as ListBody;
     const type = {
       apiVersion: apiVersionOf(this.#row),
@@ -70,11 +70,11 @@ export class HttpsResource implements ResourceClient<KubeObject> {
   }
 
   async *watch(query: WatchQuery, signal: AbortSignal): AsyncGenerator<readonly WatchEvent<KubeObject>[]> {
-    const { namespace, metadataOnly = false, ...rest } = query;
+    const { namespace, metadataOnly, unmanaged, ...rest } = query;
     try {
       for await (const lines of this.#wire.lines(this.#path({ namespace }, { watch: true, ...rest }), signal)) {
         if (signal.aborted) return;
-        yield* eventsOf(lines, shownAs(metadataOnly));
+        yield* eventsOf(lines, shownAs({ metadataOnly, unmanaged }));
       }
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -157,13 +157,16 @@ export class HttpsResource implements ResourceClient<KubeObject> {
   }
 }
 
+type Wanted = { readonly [of in keyof Extent]: boolean | undefined };
+
 /** What is not asked for is let go of as soon as it is read. */
-function shownAs(metadataOnly: boolean): (object: KubeObject) => KubeObject {
-  if (!metadataOnly) return (object) => object;
-  return ({ apiVersion, kind, metadata: { managedFields: _, ...metadata } }) => ({
+function shownAs({ metadataOnly, unmanaged }: Wanted): (object: KubeObject) => KubeObject {
+  if (!metadataOnly && !unmanaged) return (object) => object;
+  return ({ apiVersion, kind, metadata: { managedFields: _, ...metadata }, ...rest }) => ({
     ...(apiVersion !== undefined && { apiVersion }),
     ...(kind !== undefined && { kind }),
     metadata,
+    ...(!metadataOnly && rest),
   });
 }
 

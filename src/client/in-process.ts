@@ -94,10 +94,10 @@ class InProcessResource implements ResourceClient<KubeObject> {
   }
 
   async list(query: ListQuery & Extent = {}, signal?: AbortSignal): Promise<Listed<KubeObject>> {
-    const { namespace, metadataOnly = false, ...options } = query;
+    const { namespace, metadataOnly, unmanaged, ...options } = query;
     const target = this.#target(namespace);
     const result = await this.#options.api.list(this.#ctx(signal), target, options);
-    const shown = shownAs(target.resource, metadataOnly);
+    const shown = shownAs(target.resource, { metadataOnly, unmanaged });
     return {
       items: result.items.map(shown),
       resourceVersion: String(result.revision),
@@ -106,9 +106,9 @@ class InProcessResource implements ResourceClient<KubeObject> {
   }
 
   async *watch(query: WatchQuery, signal: AbortSignal): AsyncGenerator<readonly WatchEvent<KubeObject>[]> {
-    const { namespace, metadataOnly = false, ...options } = query;
+    const { namespace, metadataOnly, unmanaged, ...options } = query;
     const target = this.#target(namespace);
-    const shown = shownAs(target.resource, metadataOnly);
+    const shown = shownAs(target.resource, { metadataOnly, unmanaged });
     const batches = new Batches<WatchDelivery>(
       WATCH_READER_BUFFER,
       () => new StatusError('Expired', 'the reader of this watch fell behind'),
@@ -218,10 +218,11 @@ class InProcessResource implements ResourceClient<KubeObject> {
   }
 }
 
+type Wanted = { readonly [of in keyof Extent]: boolean | undefined };
 type Shown = (object: CachedObject) => KubeObject;
 
-function shownAs(resource: Resource, metadataOnly: boolean): Shown {
-  if (!metadataOnly) return (cached) => cached.object;
+function shownAs(resource: Resource, { metadataOnly, unmanaged }: Partial<Wanted>): Shown {
+  if (!metadataOnly) return unmanaged ? (cached) => cached.unmanaged : (cached) => cached.object;
   const type = { apiVersion: apiVersionOf(resource), kind: resource.kind };
   return (cached) => ({ ...type, metadata: cached.metadata });
 }

@@ -81,7 +81,7 @@ class SharedInformer {
       env: { ...env, log },
       index: this.index,
       backoff,
-      selected,
+      selected: { ...selected, unmanaged: true },
     });
   }
 

@@ -8,6 +8,8 @@ import type { Revision } from '../../store/contract.ts';
 const METADATA = Buffer.from('"metadata":{');
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
@@ -43,15 +45,44 @@ export function metadataOf(bytes: Buffer): Buffer {
   const found = bytes.indexOf(METADATA);
   if (found === -1) throw new Error('the stored value is no object: it has no metadata');
   const from = found + METADATA.length - 1;
+  const end = closingOf(bytes, from, bytes.length);
+  if (end === -1) throw new Error('the stored value is no object: its metadata has no end');
+  return bytes.subarray(from, end);
+}
+
+/** As METADATA: only a member that is so called has this. */
+const MANAGED_FIELDS = Buffer.from(',"managedFields":[');
+
+export interface ManagedFieldsPart {
+  /** Of the comma before them, and of what follows: without these bytes the JSON is that of the object without them. */
+  readonly from: number;
+  readonly to: number;
+  /** Where their list begins, which ends at `to`. */
+  readonly list: number;
+}
+
+/** Where an object's JSON with its revision has its managedFields; undefined: it has none. */
+export function managedFieldsIn(bytes: Buffer): ManagedFieldsPart | undefined {
+  const metadata = bytes.indexOf(METADATA);
+  const from = metadata === -1 ? -1 : bytes.indexOf(MANAGED_FIELDS, metadata);
+  // What comes after the metadata may have metadata of its own: that of a template.
+  if (from === -1 || closingOf(bytes, metadata + METADATA.length - 1, from) !== -1) return undefined;
+  const list = from + MANAGED_FIELDS.length - 1;
+  const to = closingOf(bytes, list, bytes.length);
+  return to === -1 ? undefined : { from, to, list };
+}
+
+/** Behind the bracket that closes the one at `from`; -1: it is not before `stop`. */
+function closingOf(bytes: Buffer, from: number, stop: number): number {
   let depth = 0;
-  for (let at = from; at < bytes.length; at++) {
+  for (let at = from; at < stop; at++) {
     const c = bytes[at];
     if (c === QUOTE) {
-      for (at++; at < bytes.length && bytes[at] !== QUOTE; at++) if (bytes[at] === BACKSLASH) at++;
-    } else if (c === OPENING_BRACE) depth++;
-    else if (c === CLOSING_BRACE && --depth === 0) return bytes.subarray(from, at + 1);
+      for (at++; at < stop && bytes[at] !== QUOTE; at++) if (bytes[at] === BACKSLASH) at++;
+    } else if (c === OPENING_BRACE || c === OPENING_BRACKET) depth++;
+    else if ((c === CLOSING_BRACE || c === CLOSING_BRACKET) && --depth === 0) return at + 1;
   }
-  throw new Error('the stored value is no object: its metadata has no end');
+  return -1;
 }
 
 /** How long the bytes are without the revision that withRevision put into them, when there is other metadata beside it. */

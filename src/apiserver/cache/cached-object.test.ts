@@ -46,6 +46,45 @@ test('metadata is given without parsing the object, and without managedFields', 
   assert.equal(one.metadata, one.object.metadata, 'what is parsed is shared');
 });
 
+test('an object is read without managedFields, which are read when somebody wants them', () => {
+  const managedFields = [{ manager: 'm]}"', fieldsV1: { 'f:a': { 'k:{"name":"x"}': {} } } }, { manager: 'é' }];
+  const template = { metadata: { name: 'inner', managedFields } };
+  const spec = { template, text: ',"managedFields":[' };
+  for (const metadata of [
+    { name: 'a', managedFields },
+    { name: 'a', labels: { 'x{': '"}]' }, managedFields, finalizers: ['f'] },
+    { name: 'a', managedFields: [] },
+    { managedFields, name: 'a' },
+    { name: 'a' },
+  ]) {
+    const stored = JSON.stringify({ kind: 'Pod', metadata, spec });
+    const whole = { kind: 'Pod', metadata: { resourceVersion: '42', ...metadata }, spec };
+    const { managedFields: _, ...others } = whole.metadata;
+    const readings: readonly (readonly ('object' | 'unmanaged')[])[] = [
+      ['object', 'unmanaged'],
+      ['unmanaged', 'object'],
+    ];
+    for (const order of readings) {
+      const one = object(stored);
+      for (const form of order) {
+        assert.deepEqual(one[form], form === 'object' ? whole : { ...whole, metadata: others });
+        assert.equal(one[form], one[form]);
+      }
+      const [read, bare] = [one.object, one.unmanaged] as { spec?: object }[];
+      assert.equal(read?.spec, bare?.spec, 'they share the rest');
+    }
+  }
+});
+
+test('what is left of an object that is history is made again', () => {
+  const one = object(POD.replace('"labels"', '"managedFields":[{}],"labels"')) as PlacedObject;
+  const before = one.unmanaged;
+  one.release();
+  assert.equal(one.parsed, false);
+  assert.notEqual(one.unmanaged, before);
+  assert.deepEqual(one.unmanaged, before);
+});
+
 test('without the revision the bytes are as they were stored', () => {
   for (const stored of [POD, '{"metadata":{}}', '{"metadata":{"name":"é\u{1f600}"},"x":{"metadata":{}}}']) {
     assert.equal(withoutRevision(withRevision(Buffer.from(stored), 1234), 1234).toString(), stored);

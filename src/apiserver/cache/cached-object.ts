@@ -4,7 +4,7 @@ import { parseJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import type { Revision, Stored } from '../../store/contract.ts';
 import type { CachedObject, WatchDelivery } from '../contract.ts';
-import { frameOf, metadataOf, withoutRevision, withRevision } from './bytes.ts';
+import { frameOf, managedFieldsIn, metadataOf, withoutRevision, withRevision } from './bytes.ts';
 import type { Versioned } from './event.ts';
 
 /** Under test a change of a shared object throws where it is made. */
@@ -24,6 +24,7 @@ export class StoredObject implements CachedObject {
   #bytes: Buffer;
   #spliced = false;
   #object: KubeObject | undefined;
+  #unmanaged: KubeObject | undefined;
   #derived: Map<string, unknown> | undefined;
   #past = false;
 
@@ -61,29 +62,45 @@ export class StoredObject implements CachedObject {
   cool(): void {
     if (!this.#past) return;
     this.#object = undefined;
+    this.#unmanaged = undefined;
     this.#derived = undefined;
   }
 
   /** Whether the object's parsed form is there already. */
   get parsed(): boolean {
-    return this.#object !== undefined;
+    return this.#object !== undefined || this.#unmanaged !== undefined;
   }
 
   get object(): KubeObject {
-    if (!this.#object) {
-      const parsed = parseJson(this.bytes) as unknown as KubeObject;
-      if (FREEZE) deepFreeze(parsed);
-      this.#object = parsed;
-    }
+    this.#object ??= this.#unmanaged ? this.#managed(this.#unmanaged) : frozen(parsed(this.bytes));
     return this.#object;
+  }
+
+  /** Most that is read is never written here: what managedFields take, often as much as the rest, is then never parsed. */
+  get unmanaged(): KubeObject {
+    this.#unmanaged ??= this.#object ? unmanagedOf(this.#object) : this.#withoutManaged();
+    return this.#unmanaged;
+  }
+
+  #withoutManaged(): KubeObject {
+    const part = managedFieldsIn(this.bytes);
+    if (!part) return this.object;
+    return frozen(parsed(this.bytes.toString('utf8', 0, part.from) + this.bytes.toString('utf8', part.to)));
+  }
+
+  #managed(unmanaged: KubeObject): KubeObject {
+    const part = managedFieldsIn(this.bytes);
+    if (!part) return unmanaged;
+    const managedFields = parseJson(this.bytes.toString('utf8', part.list, part.to)) as ObjectMeta['managedFields'];
+    return frozen({ ...unmanaged, metadata: { ...unmanaged.metadata, managedFields } } as KubeObject);
   }
 
   /** Parsed for the asker and not kept here. */
   get metadata(): ObjectMeta {
-    if (this.#object) return this.#object.metadata;
+    const known = this.#object ?? this.#unmanaged;
+    if (known) return known.metadata;
     const { managedFields: _, ...metadata } = parseJson(metadataOf(this.bytes)) as unknown as ObjectMeta;
-    if (FREEZE) deepFreeze(metadata);
-    return metadata as ObjectMeta;
+    return frozen(metadata as ObjectMeta);
   }
 
   derived<T>(form: string, make: (self: CachedObject) => T): T {
@@ -120,6 +137,22 @@ export class PlacedObject extends StoredObject implements Versioned {
 export function watchFrame(delivery: Exclude<WatchDelivery, { type: 'BOOKMARK' }>): Buffer {
   const { type, object } = delivery;
   return object.derived(`frame:${type}`, (self) => frameOf(type, self.bytes));
+}
+
+function parsed(json: string | Buffer): KubeObject {
+  return parseJson(json) as unknown as KubeObject;
+}
+
+/** The object without managedFields; the object itself when it has none. The rest is shared. */
+export function unmanagedOf(object: KubeObject): KubeObject {
+  if (object.metadata?.managedFields === undefined) return object;
+  const { managedFields: _, ...metadata } = object.metadata;
+  return frozen({ ...object, metadata });
+}
+
+function frozen<T>(value: T): T {
+  if (FREEZE) deepFreeze(value);
+  return value;
 }
 
 function deepFreeze(value: unknown): void {

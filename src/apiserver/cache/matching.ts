@@ -20,7 +20,7 @@ export function matcherOf(filter: Filter, fieldsOf: (object: KubeObject) => Fiel
     const placed = fields.requirements.length > 0 && fields.requirements.every((r) => METADATA_FIELDS.includes(r.key));
     tests.push((object) => fields.matches(placed ? placeOf(object) : fieldsOfCached(object, fieldsOf)));
   }
-  if (labels && !labels.empty) tests.push((object) => labels.matches(object.object.metadata.labels));
+  if (labels && !labels.empty) tests.push((object) => labels.matches(object.unmanaged.metadata.labels));
   if (tests.length === 0) return undefined;
   return tests.length === 1 ? tests[0] : (object) => tests.every((test) => test(object));
 }
@@ -33,7 +33,7 @@ export function parses({ labels, fields }: Filter): boolean {
 
 /** The fields, found once for each object. */
 export function fieldsOfCached(object: CachedObject, fieldsOf: (object: KubeObject) => Fields): Fields {
-  return object.derived('fields', (self) => fieldsOf(self.object));
+  return object.derived('fields', (self) => fieldsOf(self.unmanaged));
 }
 
 function placeOf(object: CachedObject): Fields {

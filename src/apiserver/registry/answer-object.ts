@@ -2,6 +2,7 @@ import type { ObjectMeta } from '../../api/generated/types.ts';
 import { stringifyJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import type { Revision } from '../../store/contract.ts';
+import { unmanagedOf } from '../cache/cached-object.ts';
 import type { CachedObject } from '../contract.ts';
 
 /** An answer that is not a stored object as stored: another version of one, a dry run's outcome, a Scale, a Status. */
@@ -20,6 +21,10 @@ export class AnswerObject implements CachedObject {
     this.namespace = object.metadata?.namespace;
     this.name = object.metadata?.name ?? '';
     this.revision = of.revision ?? 0;
+  }
+
+  get unmanaged(): KubeObject {
+    return this.derived('unmanaged', () => unmanagedOf(this.object));
   }
 
   get metadata(): ObjectMeta {
