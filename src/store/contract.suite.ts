@@ -23,6 +23,8 @@ export interface StoreUnderTest {
   readonly snapshotHasHistory?: boolean;
   /** Writes that are under way at the same time may be carried out in any order. */
   readonly unordered?: boolean;
+  /** History is kept elsewhere: a watch that was just begun may find it compacted by what was asked for after it. */
+  readonly remote?: boolean;
   /** Closes and removes what was opened. */
   dispose(): Promise<void>;
 }

@@ -90,7 +90,7 @@ export function modelProperties(open: OpenStore): void {
       fc.asyncProperty(groups, async (commands) => {
         const opened = await open();
         try {
-          await run(opened.store, commands, opened.unordered ?? false);
+          await run(opened, commands);
         } finally {
           await opened.dispose();
         }
@@ -102,11 +102,8 @@ export function modelProperties(open: OpenStore): void {
 
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 
-async function run(
-  store: Awaited<ReturnType<OpenStore>>['store'],
-  groups: readonly Command[][],
-  unordered: boolean,
-): Promise<void> {
+async function run(opened: Awaited<ReturnType<OpenStore>>, groups: readonly Command[][]): Promise<void> {
+  const { store, unordered = false, remote = false } = opened;
   const model = new Model(await store.revision(never));
   const watches: Watching[] = [];
   const controller = new AbortController();
@@ -125,8 +122,7 @@ async function run(
       await Promise.all(pending.splice(0));
       if (c.kind === 'list') await checkList(store, model, c, c.when === null ? undefined : moment(c.when));
       else if (c.kind === 'compact') {
-        // A watch that has yet to read history may find it compacted; a store in this process keeps it for those it has.
-        if (unordered) {
+        if (remote) {
           await mark(store, model);
           await checkWatches(model, watches);
         }

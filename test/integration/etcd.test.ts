@@ -63,6 +63,7 @@ async function open(members: Members, programs: EtcdPrograms): Promise<StoreUnde
     clock: { advance: (ms) => sleep(env.clock, Math.min(ms / 2, LONGEST_WAIT_MS), never) },
     snapshotHasHistory: true,
     unordered: true,
+    remote: true,
     restore: async (snapshot) => {
       const chunks: Buffer[] = [];
       for await (const chunk of snapshot) chunks.push(chunk);

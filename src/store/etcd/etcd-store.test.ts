@@ -11,6 +11,7 @@ storeContract('etcd (model)', async () => {
   return {
     store,
     clock,
+    remote: true,
     restore: async (snapshot) => open(await restoreModel(clock, snapshot)),
     dispose: () => store.close(),
   };
