@@ -59,17 +59,18 @@ export class ImageGarbageCollector {
     this.#keep = keep;
   }
 
-  /** `mounted`: names of images that are in use though no container was made of them. */
+  /** `mounted`: images that are in use though no container was made of them, as pods name them: "busybox". */
   async collect(
     nowMs: number,
     signal: AbortSignal,
     mounted: ReadonlySet<string> = new Set(),
   ): Promise<readonly Image[]> {
-    const [images, containers] = await Promise.all([
+    const [images, containers, shown] = await Promise.all([
       this.#cri.listImages({ signal }),
       this.#cri.listContainers({ signal }),
+      Promise.all([...mounted].map((name) => this.#idOf(name, signal))),
     ]);
-    const refs = new Set([...containers.flatMap((c) => [c.imageRef, c.image?.image ?? '']), ...mounted]);
+    const refs = new Set([...containers.flatMap((c) => [c.imageRef, c.image?.image ?? '']), ...shown]);
     const names = (image: Image): string[] => [image.id, ...image.repoTags, ...image.repoDigests];
     const inUse = new Set(
       images.filter((i) => names(i).some((n) => refs.has(n) || this.#keep.has(n))).map((i) => i.id),
@@ -81,6 +82,12 @@ export class ImageGarbageCollector {
     const chosen = imagesToRemove(images, { inUse, uses: this.#uses, bytes: excess, nowMs, minAgeMs });
     for (const image of chosen) await this.#cri.removeImage(image.id, { signal });
     return chosen;
+  }
+
+  /** The runtime knows which image a short name means. A name that is none keeps the node from nothing. */
+  async #idOf(name: string, signal: AbortSignal): Promise<string> {
+    const image = await this.#cri.imageStatus(name, { signal }).catch(() => signal.throwIfAborted());
+    return image?.id ?? name;
   }
 
   #note(images: readonly Image[], inUse: ReadonlySet<string>, nowMs: number): void {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { CriClient } from '../cri/client.ts';
+import type { Image } from '../cri/types.ts';
 import { pauseImageArchive } from '../pause-image.ts';
 import { credentialsFor, imageRegistry } from './credentials.ts';
-import { imagesToRemove } from './garbage.ts';
+import { ImageGarbageCollector, imagesToRemove } from './garbage.ts';
 
 test('registries of image names', () => {
   assert.deepEqual(imageRegistry('nginx'), { host: 'docker.io', path: 'library/nginx' });
@@ -59,6 +61,27 @@ test('images go in the order of their last use, as many as needed; never used on
   assert.deepEqual(chosen(150), ['b', 'a']);
   assert.deepEqual(chosen(10_000), ['b', 'a', 'c']);
   assert.deepEqual(chosen(0), []);
+});
+
+test('an image of which there is only a volume stays, whatever its pod calls it', async (t) => {
+  const image = (name: string): Image => {
+    return { id: `sha256:${name}`, repoTags: [`docker.io/library/${name}:1`], repoDigests: [], size: '9' } as never;
+  };
+  const images = ['model', 'run', 'old'].map(image);
+  const removed: string[] = [];
+  const cri = {
+    listImages: async () => images,
+    listContainers: async () => [{ imageRef: 'sha256:run' }],
+    imageStatus: async (name: string) => {
+      if (name.includes('::')) throw new Error('invalid reference format');
+      return images.find((one) => one.repoTags[0] === `docker.io/library/${name}`);
+    },
+    imageFsInfo: async () => [{ fsId: { mountpoint: '/' } }],
+    removeImage: async (id: string) => void removed.push(id),
+  } as unknown as CriClient;
+  const collector = new ImageGarbageCollector(cri, new Set(), { highShare: 0, lowShare: 0, minAgeMs: 0 });
+  const chosen = await collector.collect(1000, t.signal, new Set(['model:1', 'no::name']));
+  assert.deepEqual([removed, chosen.map(({ id }) => id)], [['sha256:old'], ['sha256:old']]);
 });
 
 test('the pause image is the same bytes every time, for each architecture', () => {

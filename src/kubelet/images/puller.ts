@@ -15,7 +15,8 @@ export class ImagePuller {
   readonly #clock: Clock;
   readonly #events: PodEvents;
   readonly #backoff = new FailureBackoff();
-  readonly #lastError = new Map<string, string>();
+  /** The last failure of a pod's image, for as long as it has to wait for it. */
+  readonly #failures = new Map<string, { readonly atMs: number; readonly why: string }>();
   readonly #pulling = new Map<string, Promise<void>>();
 
   constructor(options: { cri: CriClient; clock: Clock; events: PodEvents }) {
@@ -51,7 +52,7 @@ export class ImagePuller {
 
   collect(): void {
     this.#backoff.collect(this.#clock.now());
-    for (const key of this.#lastError.keys()) if (this.#backoff.waitMs(key) === 0) this.#lastError.delete(key);
+    for (const key of this.#failures.keys()) if (this.#backoff.waitMs(key) === 0) this.#failures.delete(key);
   }
 
   async #pullWithBackoff(
@@ -63,12 +64,12 @@ export class ImagePuller {
     const name = container.image ?? '';
     const key = `${pod.metadata.uid}_${name}`;
     const nowMs = this.#clock.now();
-    const failedMs = this.#failedAt.get(key) ?? 0;
-    const untilMs = this.#backoff.waitsUntil(key, failedMs, nowMs);
+    const failure = this.#failures.get(key);
+    const untilMs = this.#backoff.waitsUntil(key, failure?.atMs ?? 0, nowMs);
     if (untilMs !== undefined) {
       const message = `Back-off pulling image "${name}"`;
       this.#events.container(pod, container, 'Normal', 'BackOff', message);
-      const why = `${message}: ErrImagePull: ${this.#lastError.get(key) ?? ''}`;
+      const why = `${message}: ErrImagePull: ${failure?.why ?? ''}`;
       throw new StartError('ImagePullBackOff', why, undefined, untilMs);
     }
     const begunMs = this.#clock.monotonic();
@@ -82,21 +83,17 @@ export class ImagePuller {
       this.#events.container(pod, container, 'Warning', 'Failed', `Failed to pull image "${name}": ${why}`);
       const failedAtMs = this.#clock.now();
       this.#backoff.next(key, failedAtMs, failedAtMs);
-      this.#failedAt.set(key, failedAtMs);
-      this.#lastError.set(key, why);
+      this.#failures.set(key, { atMs: failedAtMs, why });
       throw new StartError('ErrImagePull', why, error, failedAtMs + this.#backoff.waitMs(key));
     }
     this.#backoff.reset(key);
-    this.#failedAt.delete(key);
-    this.#lastError.delete(key);
+    this.#failures.delete(key);
     const tookMs = this.#clock.monotonic() - begunMs;
     const size = (await this.#cri.imageStatus(name, { signal }).catch(() => undefined))?.size ?? '0';
     const took = `${goDuration(tookMs - waitedMs)} (${goDuration(tookMs)} including waiting)`;
     const message = `Successfully pulled image "${name}" in ${took}. Image size: ${size} bytes.`;
     this.#events.container(pod, container, 'Normal', 'Pulled', message);
   }
-
-  readonly #failedAt = new Map<string, number>();
 
   /** Joins a pull of the same image that is under way. Returns how long was waited for somebody else's. */
   async #pullShared(name: string, secrets: readonly Secret[], signal: AbortSignal): Promise<number> {
