@@ -1,6 +1,8 @@
 // Audit as its reader meets it: a server over HTTPS whose events go into a list.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { Agent, request } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { Registry } from 'prom-client';
 import type { KubeObject } from '../../api/object.ts';
@@ -29,7 +31,7 @@ const policy = readAuditPolicy({
   apiVersion: 'audit.k8s.io/v1',
   kind: 'Policy',
   rules: [
-    rule('Metadata', ['secrets', 'configmaps/none']),
+    rule('Metadata', ['secrets', 'configmaps/none', 'nodes/proxy']),
     rule('RequestResponse', ['configmaps'], { omitManagedFields: true }),
     rule('Request', ['services'], { omitStages: ['RequestReceived'] }),
     { level: 'None', nonResourceURLs: ['/version'] },
@@ -55,7 +57,10 @@ describe('what is told of requests', () => {
       events.push(...lines.map((line) => JSON.parse(line)));
     };
     server = await startApiServer(
-      { store, tables: new Tables(), env, staticTokens, anonymous: false, audit: { policy, sink } },
+      {
+        ...{ store, tables: new Tables(), env, staticTokens, anonymous: false, audit: { policy, sink } },
+        isProxyable: (address) => address === '127.0.0.1',
+      },
       new AbortController().signal,
     );
     agent = new Agent({ ca: server.caCertificate, keepAlive: true });
@@ -198,6 +203,32 @@ describe('what is told of requests', () => {
     await told(id, 'ResponseStarted');
     assert.ok(!events.some((event) => event.auditID === id && event.stage === 'ResponseComplete'));
     sent.destroy();
+    const stages = (await told(id)).map((event) => event.stage);
+    assert.deepEqual(stages, ['RequestReceived', 'ResponseStarted', 'ResponseComplete']);
+  });
+
+  test('a connection that leads elsewhere when it is answered and when it is over', async (t) => {
+    const over = Promise.withResolvers<void>();
+    const elsewhere = createServer((_, response) => {
+      response.write('begun');
+      void over.promise.then(() => response.end());
+    });
+    await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+    t.after(() => {
+      elsewhere.closeAllConnections();
+      elsewhere.close();
+    });
+    const node = { metadata: { name: 'n' }, status: { addresses: [{ type: 'InternalIP', address: '127.0.0.1' }] } };
+    await ask('POST', '/api/v1/nodes', node);
+    await ask('PUT', '/api/v1/nodes/n/status', node);
+    const id = 'leads-elsewhere';
+    const asked = ask('GET', `/api/v1/nodes/n:${(elsewhere.address() as AddressInfo).port}/proxy/x`, undefined, {
+      'audit-id': id,
+    });
+    const [, started, ...more] = await told(id, 'ResponseStarted');
+    assert.deepEqual([started.stage, started.responseStatus.code, more], ['ResponseStarted', 200, []]);
+    over.resolve();
+    assert.equal((await asked).json, 'begun');
     const stages = (await told(id)).map((event) => event.stage);
     assert.deepEqual(stages, ['RequestReceived', 'ResponseStarted', 'ResponseComplete']);
   });

@@ -47,7 +47,6 @@ export class AuditRecord {
   /** What the response's object holds on to. */
   #responseWeight = 0;
   #over = false;
-  /** It goes on after the request was taken: whoever ends it says so. */
   #streams = false;
 
   constructor(options: RecordOptions) {
@@ -98,9 +97,13 @@ export class AuditRecord {
     return this.#streams;
   }
 
+  /** It goes on when the request has been served: whoever ends it says so. */
+  endsLater(): void {
+    this.#streams = true;
+  }
+
   /** A long answer has begun. */
   started(code: number): void {
-    this.#streams = true;
     this.#tell('ResponseStarted', { metadata: {}, code });
   }
 

@@ -92,7 +92,7 @@ export async function relay(
   body: AsyncIterable<unknown> = answer,
 ): Promise<void> {
   const code = answer.statusCode ?? 502;
-  response.code = code;
+  response.begin(code);
   const sink = response.exchange.stream(code, headers);
   try {
     for await (const chunk of body) if (!sink.write(chunk as Buffer)) await sink.drained();
@@ -154,7 +154,7 @@ export async function forwardUpgrade(
   // The other side declined: its answer is the client's, which may then try another protocol.
   if (!upgraded.socket) return relay(answer, response, returnedHeaders(answer));
   const { socket, head } = upgraded;
-  response.code = 101;
+  response.begin(101);
   client.socket.write(upgradeHead(answer));
   client.socket.write(head);
   socket.write(client.head);

@@ -190,6 +190,7 @@ export class Handler {
     const { info, response } = request;
     const { exchange } = response;
     if (this.#isLongRunning(info, exchange)) {
+      response.isLongRunning = true;
       const ctx = new ExchangeContext(response, user);
       this.#dispatch(info, response, ctx).then(
         () => this.#end(request),

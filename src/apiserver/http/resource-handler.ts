@@ -144,8 +144,8 @@ export class ResourceHandler {
         },
       });
       this.#watches.add(end);
-      response.code = 200;
-      response.audit?.started(200);
+      response.begin(200);
+      response.audit?.endsLater();
       return sink;
     };
     const lazy = {

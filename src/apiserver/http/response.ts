@@ -27,12 +27,20 @@ export class Response {
   code = 0;
   /** What is told of the request; absent: nothing is. */
   audit: AuditRecord | undefined;
+  /** It may take as long as its client likes. */
+  isLongRunning = false;
   /** The FlowSchema and PriorityLevelConfiguration that the request fell under. */
   flow: { readonly schemaUid: string; readonly levelUid: string } | undefined;
 
   constructor(exchange: Exchange, auditId: string) {
     this.exchange = exchange;
     this.auditId = auditId;
+  }
+
+  /** An answer that goes on has begun with this code. */
+  begin(code: number): void {
+    this.code = code;
+    if (this.isLongRunning) this.audit?.started(code);
   }
 
   warn(text: string): void {

@@ -91,7 +91,7 @@ async function acceptor(response: Response): Promise<(protocol: string) => WebSo
       accepted = socket;
     });
     if (!accepted) throw new StatusError('BadRequest', 'Bad Request');
-    response.code = 101;
+    response.begin(101);
     accepted.on('error', () => undefined);
     return accepted;
   };
