@@ -3,6 +3,11 @@ export class PodAddresses {
   readonly #used = new Map<string, Set<number>>();
   readonly #byPod = new Map<string, { readonly node: string; readonly host: number }>();
 
+  /** How many nodes have pods with addresses. */
+  get nodes(): number {
+    return this.#used.size;
+  }
+
   /** The same pod gets the same address. Undefined when a node has none left. */
   allocate(podUid: string, node: string, subnet: number, taken: string | undefined): string | undefined {
     const prefix = podPrefix(subnet);
@@ -21,7 +26,10 @@ export class PodAddresses {
     const known = this.#byPod.get(podUid);
     if (!known) return;
     this.#byPod.delete(podUid);
-    this.#used.get(known.node)?.delete(known.host);
+    const used = this.#used.get(known.node);
+    used?.delete(known.host);
+    // Nodes come and go.
+    if (used?.size === 0) this.#used.delete(known.node);
   }
 }
 

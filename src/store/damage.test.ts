@@ -190,7 +190,7 @@ describe('a data file that is not what was written is refused, never opened wron
     assert.ok(await isRefused(bytes, 'a longer entry'));
   });
 
-  test('a first record whose key sorts before every revision', async () => {
+  test('a record whose key is no revision any more', async () => {
     const directory = join(root, 'first');
     const store = open(directory);
     await put(store, '/a', 'x');
@@ -199,10 +199,18 @@ describe('a data file that is not what was written is refused, never opened wron
     await store.compact(3, never);
     await store.close();
     const bytes = readFileSync(join(directory, 'data.mdb'));
-    // Revision 2 as LMDB orders it; one bit less is a number far below 1, where nobody looks for records.
-    for (let at = bytes.indexOf(REVISION_2); at >= 0; at = bytes.indexOf(REVISION_2, at + 1)) bytes[at]! ^= 4;
-    writeFileSync(join(directory, 'data.mdb'), bytes);
-    assert.throws(() => open(directory), { name: 'DamagedStoreError', message: /1 of 2 records are found/ });
+    // The first one's with one bit less is a number far below 1, where nobody looks for records; the last one's with one more
+    // is a text.
+    for (const [key, bit, why] of [
+      [REVISION_2, 4, '1 of 2 records are found'],
+      [REVISION_3, 8, 'a record has no revision'],
+      [REVISION_3, 32, 'a record has no revision'],
+    ] as const) {
+      const harmed = Buffer.from(bytes);
+      for (let at = harmed.indexOf(key); at >= 0; at = harmed.indexOf(key, at + 1)) harmed[at]! ^= bit;
+      writeFileSync(join(directory, 'data.mdb'), harmed);
+      assert.throws(() => open(directory), new RegExp(`^DamagedStoreError: .* is damaged \\(${why}\\); restore`));
+    }
   });
 
   test('an empty tree that says otherwise', async () => {
@@ -246,7 +254,9 @@ describe('a data file that is not what was written is refused, never opened wron
 });
 
 const RUNS = 400;
+/** As LMDB orders them. */
 const REVISION_2 = Buffer.from('14000000', 'hex');
+const REVISION_3 = Buffer.from('14008000', 'hex');
 const CURRENT_FORMAT = `${FORMAT_VERSION} ${crc32(String(FORMAT_VERSION)).toString(16)}`;
 
 test('a store of format 2, which had no checksum of its format, is brought up to date', async (t) => {

@@ -190,10 +190,12 @@ class Check {
     this.#tree('the table of tables', main, Buffer.compare, ({ flags, key, value }) => {
       const name = key.toString('latin1').replace(/\0$/, '');
       found.push(name);
-      if (flags !== NODE_TREE || value.length !== TREE_BYTES) throw this.#damaged(`table ${name} is no table`);
+      if (flags !== NODE_TREE || value.length !== TREE_BYTES) {
+        throw this.#damaged(`table ${JSON.stringify(name)} is no table`);
+      }
       trees.push([name, readTree(value, 0)]);
     });
-    if (names && found.join() !== names.join()) throw this.#damaged(`it has the tables "${found.join('", "')}"`);
+    if (names && found.join() !== names.join()) throw this.#damaged(`it has the tables ${JSON.stringify(found)}`);
     for (const [name, tree] of trees) {
       if (tree.flags !== 0) throw this.#damaged(`table ${name} has flags ${tree.flags}`);
       this.#tree(name, tree, Buffer.compare, ({ flags }) => {

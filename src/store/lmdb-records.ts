@@ -117,7 +117,8 @@ class Records implements LmdbRecords {
     else if (format === '2') this.#root.transactionSync(() => this.#putFormat());
     else {
       const version = Number.parseInt(format, 10);
-      if (format !== withChecksum(version)) throw new DamagedStoreError(this.#path, `its format is "${format}"`);
+      if (format !== withChecksum(version))
+        throw new DamagedStoreError(this.#path, `its format is ${JSON.stringify(format)}`);
       const known = `this program reads format ${FORMAT_VERSION} and below`;
       throw new Error(`the store in ${this.#path} has format ${version}; ${known}`);
     }
@@ -136,7 +137,7 @@ class Records implements LmdbRecords {
     const text = this.#meta.get('compacted') ?? '';
     const compacted = Number.parseInt(text, 10);
     if (withChecksum(compacted) === text) return compacted;
-    throw new DamagedStoreError(this.#path, `it is compacted up to "${text}"`);
+    throw new DamagedStoreError(this.#path, `it is compacted up to ${JSON.stringify(text)}`);
   }
 
   *scan(after: Revision): Generator<WriteRecord, void, undefined> {
@@ -144,6 +145,8 @@ class Records implements LmdbRecords {
     let entries = 0;
     try {
       for (const { key, value } of this.#records.getRange({ start: after + 1 })) {
+        // LMDB's keys may be of any type.
+        if (typeof key !== 'number') throw new Error('a record has no revision');
         if (key > this.compacted && key !== expected++) throw new Error(`revision ${expected - 1} is missing`);
         yield decodeRecord(key, value);
         entries++;
