@@ -98,6 +98,7 @@ describe('up --ha', () => {
           told.filter((one) => one.startsWith('asked-of-')),
           [`asked-of-${name}`],
         );
+        return true;
       });
     }
   });

@@ -5,7 +5,7 @@ import type { Resource } from '../../../api/tables.ts';
 import { uuid } from '../../../lib/random.ts';
 import { nextTurn } from '../../../lib/turns.ts';
 import { notFound } from '../../../machinery/status.ts';
-import type { Budget } from '../../custom/rules/budget.ts';
+import { Budget, MATCH_CONDITIONS_COST_BUDGET } from '../../custom/rules/budget.ts';
 import { celTime } from '../../custom/rules/types.ts';
 import type { AdmissionRequest, AdmissionWorld } from '../plugin.ts';
 import { authorizerOf } from '../webhooks/cel-authorizer.ts';
@@ -74,10 +74,12 @@ export class Evaluation {
   /** Whether all conditions hold; throws an Error when none is false, but some cannot be told. */
   async meets({ conditions }: Policy): Promise<boolean> {
     const errors: string[] = [];
+    // What they cost is not taken from what validations may.
+    const budget = new Budget(MATCH_CONDITIONS_COST_BUDGET);
     for (const condition of conditions) {
-      await this.turn();
+      if (budget.isLongTurn) await nextTurn();
       try {
-        if (this.run(condition) !== true) return false;
+        if (condition.run(this.#bindings, budget) !== true) return false;
       } catch (error) {
         errors.push((error as Error).message);
       }

@@ -2,7 +2,7 @@
 import type { MatchCondition } from '../../../api/generated/types.ts';
 import { nextTurn } from '../../../lib/turns.ts';
 import type { UserInfo } from '../../contract.ts';
-import { Budget, RUNTIME_COST_BUDGET } from '../../custom/rules/budget.ts';
+import { Budget, MATCH_CONDITIONS_COST_BUDGET } from '../../custom/rules/budget.ts';
 import { celValue } from '../../custom/rules/types.ts';
 import { checkingEnvironment } from '../policies/environment.ts';
 import { expressionOf, expressionProblem } from '../policies/expressions.ts';
@@ -28,9 +28,6 @@ export interface Conditions {
   evaluate(input: ConditionInput): Promise<Verdict>;
 }
 
-/** Steps that all conditions of one webhook may take for one request: upstream's share of what a policy may. */
-const CONDITIONS_BUDGET = RUNTIME_COST_BUDGET / 4;
-
 /** Expressions are compiled when a webhook is first asked; those that cannot be fail as they would on evaluation. */
 export function compileConditions(conditions: readonly MatchCondition[]): Conditions {
   const expressions = conditions.map(({ expression }) => expressionOf(expression));
@@ -38,7 +35,7 @@ export function compileConditions(conditions: readonly MatchCondition[]): Condit
     count: conditions.length,
     async evaluate(input) {
       const bindings = bindingsOf(input);
-      const budget = new Budget(CONDITIONS_BUDGET);
+      const budget = new Budget(MATCH_CONDITIONS_COST_BUDGET);
       const errors: string[] = [];
       for (const expression of expressions) {
         if (budget.isLongTurn) await nextTurn();

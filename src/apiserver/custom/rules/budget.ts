@@ -5,6 +5,8 @@ import { COST_EXCEEDED, type Meter, meterWith } from './meter.ts';
 
 /** Of all expressions of one policy for one request and parameter, and of all rules for one custom resource. */
 export const RUNTIME_COST_BUDGET = 10_000_000;
+/** Of all match conditions of one webhook, or of one policy, for one request. */
+export const MATCH_CONDITIONS_COST_BUDGET = RUNTIME_COST_BUDGET / 4;
 /** Of one expression, and of the variables that it is the first to ask for. Upstream's is a million. */
 export const PER_CALL_LIMIT = 200_000;
 /** After so much, others have their turn before the next expression runs. */

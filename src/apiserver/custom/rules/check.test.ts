@@ -105,7 +105,7 @@ test('rules of the Gateway API and of cert-manager are within the limits', () =>
     "(self.type in ['Exact','PathPrefix']) ? self.value.startsWith('/') : true",
     "(self.type in ['Exact','PathPrefix']) ? !self.value.contains('//') : true",
     "(self.type in ['Exact','PathPrefix']) ? !self.value.endsWith('/..') : true",
-    String.raw`(self.type in ['Exact','PathPrefix']) ? self.value.matches(r"""^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$""") : true`,
+    `(self.type in ['Exact','PathPrefix']) ? self.value.matches(r"""^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$""") : true`,
   );
   const match = spec({ path });
   const filter = spec(

@@ -2,7 +2,7 @@
 // library: given the expression's nodes, they check its types once and run it for every round.
 import type { Environment } from '@marcbachmann/cel-js';
 import { keysCost, sizeOf } from './call-cost.ts';
-import { charge, isSpent } from './meter.ts';
+import { charge } from './meter.ts';
 
 /** What the library hands to a macro; it has no types of these. */
 interface Node {
@@ -73,8 +73,6 @@ function quantifier(name: string, decisive: boolean): Loop['run'] {
       try {
         if (isBool(round(0), name) === decisive) return decisive;
       } catch (error) {
-        // Nothing that is said after the last that may be spent counts any more.
-        if (isSpent()) throw error;
         failure ??= { error };
       }
     }
@@ -228,6 +226,7 @@ function* roundsWith(
     let context = outer;
     for (const [i, one] of values.entries()) context = contexts[i]!.reuse(context).setIterValue(one, evaluator);
     const at = context;
+    // Throws once all is spent, whatever the loop makes of errors in its rounds.
     charge(ROUND_COST);
     yield [key, (part) => evaluator.run(parts[part]!, at)];
   }

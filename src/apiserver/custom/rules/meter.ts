@@ -27,8 +27,3 @@ export const COST_EXCEEDED = 'operation cancelled: actual cost limit exceeded';
 export function charge(cost: number): void {
   if (current !== undefined && !current.count(cost)) throw new Error(COST_EXCEEDED);
 }
-
-/** Whether nothing that the expression says counts any more: loops that go on in spite of errors end. */
-export function isSpent(): boolean {
-  return !count(0);
-}

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Budget, CallLimitExceeded, PER_CALL_LIMIT } from './budget.ts';
 import { kubernetesEnvironment, MATCHES } from './library.ts';
-import type { Meter } from './meter.ts';
+import { charge, type Meter } from './meter.ts';
 import { meteredProgram } from './metered-program.ts';
 
 const env = kubernetesEnvironment().registerVariable('self', 'dyn');
@@ -162,6 +162,50 @@ test('an expression that would take too long ends soon, whatever makes it long',
     // Far more than it takes: this is a bound against runaways, on machines that do other things too.
     assert.ok(user / 1_000 < 500, `${expression}: ${user / 1_000} ms`);
   }
+});
+
+test('a loop ends with the round in which all is spent', () => {
+  const many = Array.from({ length: 300_000 }, () => 1n);
+  for (const text of [
+    'self.all(i, true)',
+    'self.exists(i, false)',
+    'self.all(i, v, true)',
+    'self.exists(i, v, false)',
+    'self.all(i, self.nope)',
+    'self.all(i, v, self.nope)',
+  ]) {
+    const { error, cost } = run(text, many);
+    assert.ok(error instanceof CallLimitExceeded, text);
+    // The range of a loop with two variables is paid for at once.
+    assert.ok(cost < PER_CALL_LIMIT + (text.includes('v,') ? many.length : 0) + 300, `${text}: ${cost}`);
+  }
+});
+
+test('errors cost, and rounds with two variables, and each place that a pattern finds', () => {
+  const list = [1n, 2n, 3n];
+  assert.ok(run('self.all(i, 1 / 0 == i)', list).cost > 600);
+  assert.ok(run('self.all(i, (1 / 0 == i) || true)', list).cost > 600);
+  assert.ok(run('self.all(i, v, 1 / 0 == i)', list).cost > 600);
+  const [two, ten] = [2, 10].map((size) => run('self.all(i, v, true)', Array(size).fill(1n)).cost);
+  assert.ok(ten! - two! >= 8 * 12, `${two} ${ten}`);
+  const found = (text: string): number => run("self.findAll('x').size() >= 0", text).cost;
+  assert.ok(found('x'.repeat(90)) - found('y'.repeat(90)) >= 90 * 50);
+});
+
+test('what an expression asks for while it runs is a part of it', () => {
+  const budget = new Budget();
+  const most = (cost: number): number =>
+    budget.spend(() => {
+      charge(cost);
+      return cost;
+    });
+  assert.equal(most(PER_CALL_LIMIT), PER_CALL_LIMIT);
+  assert.equal(
+    budget.spend(() => most(PER_CALL_LIMIT / 2) + most(PER_CALL_LIMIT / 2)),
+    PER_CALL_LIMIT,
+  );
+  assert.throws(() => budget.spend(() => most(PER_CALL_LIMIT / 2) + most(PER_CALL_LIMIT / 2 + 1)), CallLimitExceeded);
+  assert.equal(most(1), 1, 'the next one may go on');
 });
 
 test('a text that is no duration is refused in linear time', () => {

@@ -2,7 +2,7 @@
 // of its tree has a function that works out the node's value, and those are wrapped here.
 import { callCost, ERROR, keysCost, LIST_COST, MAP_COST, operatorCost } from './call-cost.ts';
 import { checkDuration } from './duration.ts';
-import { charge, count, isSpent } from './meter.ts';
+import { charge, count } from './meter.ts';
 
 type Evaluate = (evaluator: unknown, node: unknown, context: unknown) => unknown;
 
@@ -191,14 +191,6 @@ function meterLoop(node: Node, { kind, init, step }: Loop): void {
     return;
   }
   const { cost, decisive } = init.args ? ALL : EXISTS;
-  // These loops go on after an error: once all is spent they are to end at once.
-  step.setMeta('evaluate', (evaluator, self, context) => {
-    if (!count(cost)) return decisive;
-    try {
-      return inner(evaluator, self, context);
-    } catch (error) {
-      if (isSpent()) return decisive;
-      throw error;
-    }
-  });
+  // These loops go on after an error: once all is spent they are to end.
+  step.setMeta('evaluate', (evaluator, self, context) => (count(cost) ? inner(evaluator, self, context) : decisive));
 }
