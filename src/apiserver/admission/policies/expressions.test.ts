@@ -47,6 +47,7 @@ test('what an expression may evaluate to, and upstream’s words for what it may
   const problem = (text: string, ...wanted: string[]): string | undefined => expressionProblem(env, text, wanted);
   assert.equal(problem('object.a > 1 && variables.n == 2', 'bool'), undefined);
   assert.equal(problem('oldObject == null || namespaceObject != null', 'bool'), undefined);
+  assert.equal(problem("has(object.metadata.labels['a'].b) && has(object.list[0].c)", 'bool'), undefined);
   assert.equal(problem('object.a', 'bool'), 'must evaluate to bool but got dyn');
   assert.equal(problem('[1]', 'bool'), 'must evaluate to bool but got list(int)');
   assert.equal(problem('1', 'string', 'null'), 'must evaluate to one of [string null_type] but got int');
@@ -73,4 +74,14 @@ test('messages as JSON: integers exact, optional fields that are not there left 
   const patch =
     "[JSONPatch{op: 'add', path: '/a/' + jsonpatch.escapeKey('b~/c'), value: {'x': [1, Object.spec{a: 1.5}]}}]";
   assert.deepEqual(jsonPatchOperations(run(patch)), [{ op: 'add', path: '/a/b~0~1c', value: { x: [1, { a: 1.5 }] } }]);
+});
+
+test('has() of any expression', () => {
+  const object = { list: [{ a: 1n }], map: { 'x.y': { a: null } } };
+  assert.equal(
+    run("has(object.list[0].a) && !has(object.list[0].b) && !has(object['map']['x.y'].b)", { object }),
+    true,
+  );
+  assert.equal(run('has(object.list.filter(x, x.a == 1)[0].a)', { object }), true);
+  assert.throws(() => run('has(object.list[1].a)', { object }), /resulted in error/);
 });

@@ -34,3 +34,11 @@ test('comments go, lines stay', () => {
 test('matches gets the name that runs in linear time, in the text of strings it does not', () => {
   assert.equal(sourceOf("object.a.matches('.matches(')"), "object.a.matchesInLinearTime('.matches(')");
 });
+
+test('has() of more than names gets the name that takes it', () => {
+  assert.equal(sourceOf('has(object.a) && has(object.?a.b)'), 'has(object.a) && has(object.?a.b)');
+  assert.equal(
+    sourceOf("has(object.a[0].b) || 'has(a[0].b)' == x.has(y[0])"),
+    "hasMember(object.a[0].b) || 'has(a[0].b)' == x.has(y[0])",
+  );
+});

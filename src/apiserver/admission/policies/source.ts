@@ -1,6 +1,7 @@
 // Expressions as the CEL library is to read them: messages (`Object.spec{replicas: 1}`) become calls, `matches` gets the name
-// that runs in linear time.
+// that runs in linear time, has() of more than names the one that takes it.
 import { MATCHES } from '../../custom/rules/library.ts';
+import { HAS_MEMBER } from '../../custom/rules/presence.ts';
 import { type Token, tokensOf } from './tokens.ts';
 
 /** Makes a message: its type's name, its fields. An optional field's name begins with "?". */
@@ -112,9 +113,14 @@ class Rewriter {
     return written.join(',');
   }
 
-  /** `.matches(` */
+  /** `.matches(`, and `has(` of more than names joined by dots. */
   #call(i: number): { text: string; next: number } | undefined {
-    if (!this.#isName(i) || !this.#is(i - 1, '.') || !this.#is(i + 1, '(')) return undefined;
-    return this.#tokens[i]!.text === 'matches' ? { text: MATCHES, next: i + 1 } : undefined;
+    if (!this.#isName(i) || !this.#is(i + 1, '(')) return undefined;
+    const { text } = this.#tokens[i]!;
+    if (this.#is(i - 1, '.')) return text === 'matches' ? { text: MATCHES, next: i + 1 } : undefined;
+    if (text !== 'has') return undefined;
+    const within = this.#tokens.slice(i + 2, this.#closing(i + 1));
+    const plain = within.every(({ kind, text: word }) => kind === 'name' || word === '.' || word === '?');
+    return plain ? undefined : { text: HAS_MEMBER, next: i + 1 };
   }
 }

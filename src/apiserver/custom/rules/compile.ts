@@ -6,6 +6,7 @@ import type { ValidationRule } from '../../../api/generated/types.ts';
 import type { StructuralSchema } from '../../../api/structural/schema.ts';
 import { kubernetesEnvironment, MATCHES } from './library.ts';
 import { meteredProgram } from './metered-program.ts';
+import { HAS_MEMBER, isPlainPath } from './presence.ts';
 import { declareType } from './types.ts';
 
 /** A rule that can be run. */
@@ -112,19 +113,22 @@ export function usesOldSelf(expression: string): boolean {
   return linearRule(expression).usesOldSelf;
 }
 
-/** An expression with the name of `matches` exchanged, and whether it names oldSelf. */
+/** An expression with the names exchanged that the library does not do justice to, and whether it names oldSelf. */
 function linearRule(text: string): { readonly text: string; readonly usesOldSelf: boolean } {
-  const places: number[] = [];
+  const places: { readonly at: number; readonly from: string; readonly to: string }[] = [];
   let names = false;
   visit(parserEnvironment().parse(text).ast, (node) => {
     if (node.op === 'id' && node.args === 'oldSelf') names = true;
-    if (node.op !== 'rcall' || node.args[0] !== 'matches') return;
-    const at = text.indexOf('matches', node.args[1].end);
-    if (at >= 0) places.push(at);
+    if (node.op === 'rcall' && node.args[0] === 'matches') {
+      places.push({ at: text.indexOf('matches', node.args[1].end), from: 'matches', to: MATCHES });
+    } else if (node.op === 'call' && node.args[0] === 'has' && node.args[1].some((one) => !isPlainPath(one))) {
+      places.push({ at: text.indexOf('has', node.start), from: 'has', to: HAS_MEMBER });
+    }
   });
   let changed = text;
-  for (const at of places.sort((a, b) => b - a))
-    changed = `${changed.slice(0, at)}${MATCHES}${changed.slice(at + 'matches'.length)}`;
+  for (const { at, from, to } of places.sort((a, b) => b.at - a.at)) {
+    if (at >= 0) changed = `${changed.slice(0, at)}${to}${changed.slice(at + from.length)}`;
+  }
   return { text: changed, usesOldSelf: names };
 }
 

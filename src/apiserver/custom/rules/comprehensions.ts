@@ -5,7 +5,7 @@ import { keysCost, sizeOf } from './call-cost.ts';
 import { charge } from './meter.ts';
 
 /** What the library hands to a macro; it has no types of these. */
-interface Node {
+export interface Node {
   readonly op: string;
   readonly args: unknown;
 }
@@ -17,13 +17,13 @@ interface CelType {
   isDynOrBool(): boolean;
 }
 
-interface Context {
+export interface Context {
   forkWithVariable(name: string, type: CelType): Context;
   reuse(parent: Context): Context;
   setIterValue(value: unknown, evaluator: Evaluator): Context;
 }
 
-interface Checker {
+export interface Checker {
   check(node: Node, context: Context): CelType;
   getType(name: string): CelType;
   formatType(type: CelType): string;
@@ -31,7 +31,7 @@ interface Checker {
   readonly registry: { getListType(of: CelType): CelType; getMapType(key: CelType, value: CelType): CelType };
 }
 
-interface Evaluator {
+export interface Evaluator {
   run(node: Node, context: Context): unknown;
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compileSchema, type SchemaProps } from '../../../api/structural/schema.ts';
 import { Budget } from './budget.ts';
+import { rulesProblems } from './check.ts';
 import { ruleProblems } from './evaluate.ts';
 
 type Rules = SchemaProps['x-kubernetes-validations'];
@@ -96,4 +97,25 @@ test('values of formats that are types of their own, however they are written', 
     assert.deepEqual(await found(schema, { d }), [], d);
   assert.deepEqual(await found(schema, { d: '-3 days' }), ['<nil>: Invalid value: "object": short']);
   assert.deepEqual(await found(schema, { t: '2011-08-18T19:03:37.010000000+01:00' }), []);
+});
+
+test('has() of any expression', async () => {
+  const item = spec({ a: { type: 'integer' }, b: { type: 'integer' } });
+  const map: SchemaProps = { type: 'object', additionalProperties: item };
+  const schema = spec({ list: { type: 'array', items: item }, map }, [
+    {
+      rule: 'has(self.list[0].a) && !has(self.list[0].b) && has( self.list.filter(x, has(x.b))[0].b)',
+      message: 'list',
+    },
+    { rule: "has(self.map['has(x'].a) && !has(self.map['has(x'].b)", message: 'map' },
+    { rule: 'has(self.list[5].a)' },
+  ]);
+  const object = { list: [{ a: 1 }, { b: 2 }], map: { 'has(x': { a: 1 } } };
+  const [broken, ...more] = await found(schema, object);
+  assert.deepEqual(more, []);
+  assert.match(broken!, /evaluation error: .* evaluating rule: has\(self\.list\[5\]\.a\)$/);
+  const wrong = spec({ list: { type: 'array', items: item } }, [{ rule: 'has(self.list[0].nope)' }]);
+  assert.match(rulesProblems(wrong, 'schema')[0]!.message, /compilation failed: No such key: nope/);
+  const empty = spec({ list: { type: 'array', items: item } }, [{ rule: 'has(self.list[0])' }]);
+  assert.match(rulesProblems(empty, 'schema')[0]!.message, /compilation failed: has\(\) invalid argument/);
 });

@@ -15,6 +15,7 @@ import { FOUND } from './call-cost.ts';
 import { registerComprehensions } from './comprehensions.ts';
 import { registerExtensions } from './extensions.ts';
 import { charge } from './meter.ts';
+import { registerPresence } from './presence.ts';
 import { sameCelValue } from './same.ts';
 
 /** Parse-time limits of an expression. */
@@ -167,5 +168,6 @@ export function kubernetesEnvironment(): Environment {
   add('Quantity.asInteger(): int', (a: QuantityValue) => BigInt(scaledValue(a.value, 0)));
   registerExtensions(env);
   registerComprehensions(env);
+  registerPresence(env);
   return env;
 }
