@@ -1,6 +1,7 @@
 // Expressions of admission policies: checked when a policy is written, compiled once, run with what a request brings.
 import type { Environment } from '@marcbachmann/cel-js';
 import { type Budget, OutOfBudget } from '../../custom/rules/budget.ts';
+import { type CelError, errorText } from '../../custom/rules/error-text.ts';
 import { meteredProgram } from '../../custom/rules/metered-program.ts';
 import { celValue } from '../../custom/rules/types.ts';
 import { runningEnvironment } from './environment.ts';
@@ -110,24 +111,6 @@ function shownType(type: string): string {
     .replace(/\b(list|map|optional)</g, '$1(')
     .replaceAll('>', ')')
     .replace(/\b[TAKV]\b/g, 'dyn');
-}
-
-interface CelError extends Error {
-  readonly summary?: string;
-  readonly node?: { readonly pos?: number };
-}
-
-/** Messages of the CEL library in the words of upstream's. */
-const WORDS: readonly (readonly [pattern: RegExp, text: string])[] = [
-  [/^Unknown variable: (.*)$/, "undeclared reference to '$1' (in container '')"],
-  [/^No such key: (.*)$/, 'no such key: $1'],
-];
-
-export function errorText(error: unknown): string {
-  const { summary, message } = error as CelError;
-  const [line = ''] = String(summary ?? message ?? error).split('\n');
-  const [pattern, text] = WORDS.find(([one]) => one.test(line)) ?? [];
-  return pattern ? line.replace(pattern, text!) : line;
 }
 
 /** An error of compilation, with the line and where in it. */

@@ -113,9 +113,26 @@ test('has() of any expression', async () => {
   const object = { list: [{ a: 1 }, { b: 2 }], map: { 'has(x': { a: 1 } } };
   const [broken, ...more] = await found(schema, object);
   assert.deepEqual(more, []);
-  assert.match(broken!, /evaluation error: .* evaluating rule: has\(self\.list\[5\]\.a\)$/);
+  assert.match(broken!, /: index out of bounds: 5 evaluating rule: has\(self\.list\[5\]\.a\)$/);
   const wrong = spec({ list: { type: 'array', items: item } }, [{ rule: 'has(self.list[0].nope)' }]);
   assert.match(rulesProblems(wrong, 'schema')[0]!.message, /compilation failed: No such key: nope/);
   const empty = spec({ list: { type: 'array', items: item } }, [{ rule: 'has(self.list[0])' }]);
   assert.match(rulesProblems(empty, 'schema')[0]!.message, /compilation failed: has\(\) invalid argument/);
+});
+
+test('what goes wrong while a rule is evaluated is told in upstream’s words', async () => {
+  const rules = [
+    { rule: 'self.m.none == 1' },
+    { rule: 'self.n / 0 == 1', message: 'not so' },
+    { rule: 'self.x + 1 == 2' },
+  ];
+  const m: SchemaProps = { type: 'object', additionalProperties: { type: 'integer' } };
+  const x: SchemaProps = { 'x-kubernetes-int-or-string': true };
+  const object = { m: { a: 1 }, n: 1, x: 'text' };
+  assert.deepEqual(await found(spec({ m, x, n: { type: 'integer' } }, rules), object), [
+    '<nil>: Invalid value: "object": no such key: none evaluating rule: self.m.none == 1',
+    '<nil>: Invalid value: "object": division by zero evaluating rule: not so',
+    '<nil>: Invalid value: "object": \'no such overload\': call arguments did not match a supported operator, ' +
+      'function or macro signature for rule: self.x + 1 == 2',
+  ]);
 });

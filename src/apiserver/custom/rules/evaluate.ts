@@ -8,6 +8,7 @@ import type { FieldError, FieldErrorReason } from '../../../machinery/status.ts'
 import { itemWithKeysOf } from '../list-identity.ts';
 import { Budget, CallLimitExceeded, OutOfBudget } from './budget.ts';
 import { type CompiledRule, compileRule, firstLine } from './compile.ts';
+import { errorText } from './error-text.ts';
 import { celValue } from './types.ts';
 
 /** Rules by schema: compiled when first run. */
@@ -128,7 +129,11 @@ function problemOf(
         `'${error.message}': no further validation rules will be run due to call cost exceeds limit for rule: ${text}`,
       );
     }
-    return finding(schema, path, `evaluation error: ${firstLine(error)} evaluating rule: ${text}`);
+    const said = errorText(error);
+    // Types are not known everywhere before: what is an int or a string may be either.
+    if (said.startsWith('no such overload'))
+      return finding(schema, path, `'no such overload': ${NO_OVERLOAD}: ${text}`);
+    return finding(schema, path, `${said} evaluating rule: ${text}`);
   }
   const at = `${path}${fieldPath ?? ''}`.replace(/^\./, '');
   try {
@@ -141,6 +146,7 @@ function problemOf(
   }
 }
 
+const NO_OVERLOAD = 'call arguments did not match a supported operator, function or macro signature for rule';
 const MESSAGE_OUT_OF_BUDGET =
   'messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run';
 const MESSAGE_EXCEEDS_LIMIT =
