@@ -1,6 +1,7 @@
 // Audit as its reader meets it: a server over HTTPS whose events go into a list.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
+import { connect } from 'node:http2';
 import { Agent, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
@@ -31,6 +32,7 @@ const policy = readAuditPolicy({
   apiVersion: 'audit.k8s.io/v1',
   kind: 'Policy',
   rules: [
+    { level: 'None', users: ['quiet'] },
     rule('Metadata', ['secrets', 'configmaps/none', 'nodes/proxy']),
     rule('RequestResponse', ['configmaps'], { omitManagedFields: true }),
     rule('Request', ['services'], { omitStages: ['RequestReceived'] }),
@@ -52,6 +54,7 @@ describe('what is told of requests', () => {
     const staticTokens = new Map([
       ['admin', { username: 'admin', groups: ['system:masters'] }],
       ['nobody', { username: 'nobody', groups: ['system:authenticated'] }],
+      ['quiet', { username: 'quiet', groups: ['system:authenticated'] }],
     ]);
     const sink = async (lines: readonly string[]): Promise<void> => {
       events.push(...lines.map((line) => JSON.parse(line)));
@@ -175,8 +178,10 @@ describe('what is told of requests', () => {
     );
     assert.ok(all[0].requestObject && !all[0].responseObject);
     const none = await ask('GET', '/version');
+    const quiet = await ask('GET', `${MAPS}/none`, undefined, { authorization: 'Bearer quiet' });
+    assert.equal(quiet.status, 403);
     await told((await ask('GET', '/healthz')).auditId);
-    assert.equal(events.filter((event) => event.auditID === none.auditId).length, 0);
+    for (const { auditId } of [none, quiet]) assert.equal(events.filter((e) => e.auditID === auditId).length, 0);
   });
 
   test('refusals, of who may not, who is unknown, and who speaks for another', async () => {
@@ -185,8 +190,19 @@ describe('what is told of requests', () => {
     assert.deepEqual([refused.responseStatus.code, refused.responseStatus.reason], [403, 'Forbidden']);
     assert.equal(refused.annotations['authorization.k8s.io/decision'], 'forbid');
     const unknown = await ask('GET', `${MAPS}/a`, undefined, { authorization: 'Bearer wrong' });
-    const [, failed] = await told(unknown.auditId);
-    assert.deepEqual([failed.user, failed.responseStatus.code], [{}, 401]);
+    const [failed, ...more] = await told(unknown.auditId, 'ResponseStarted');
+    assert.deepEqual([failed.user, failed.responseObject, more], [{}, undefined, []]);
+    const message = 'Authentication failed, attempted: bearer';
+    assert.deepEqual(failed.responseStatus, { metadata: {}, message, code: 401 });
+    const nobody = await ask('GET', `${MAPS}/a`, undefined, { authorization: '' });
+    const [nameless] = await told(nobody.auditId, 'ResponseStarted');
+    assert.equal(nameless.responseStatus.message, 'Authentication failed, no credentials provided');
+    const session = connect(server.url, { ca: server.caCertificate });
+    const stream = session.request({ ':path': `${MAPS}/a`, 'audit-id': 'by-http2', authorization: 'Basic Og==' });
+    stream.resume();
+    const [byHttp2] = await told('by-http2', 'ResponseStarted');
+    session.destroy();
+    assert.equal(byHttp2.responseStatus.message, 'Authentication failed, attempted: basic');
     const as = await ask('GET', `${MAPS}/a`, undefined, { 'impersonate-user': 'nobody' });
     const [spoken] = await told(as.auditId);
     assert.deepEqual([spoken.user.username, spoken.impersonatedUser.username], ['admin', 'nobody']);

@@ -74,6 +74,17 @@ export class Auditor {
     return new AuditRecord({ info, response, ...who, wanted, now: () => clock.now(), offer, decide });
   }
 
+  /** Tells that nobody knows who asked: once, when that has been answered. */
+  unauthenticated(info: RequestInfo, response: Response): void {
+    const wanted = wantedOf(this.#options.policy, info, undefined);
+    if (wanted.level === 'None') return;
+    const { clock } = this.#options.env;
+    const offer = (event: AuditEvent): void => this.#offer(event);
+    const unknown = { user: undefined, isUnauthenticated: true, decide: () => undefined } as const;
+    const record = new AuditRecord({ info, response, ...unknown, wanted, now: () => clock.now(), offer });
+    record.unauthenticated(response.code);
+  }
+
   #offer(event: AuditEvent): void {
     // One that is too heavy by itself is taken when nothing else waits.
     const heavy = this.#bytes > 0 && this.#bytes + event.weight > MAX_QUEUED_BYTES;

@@ -130,11 +130,10 @@ function fitsResource({ namespaces, resources = [] }: AuditRule, info: RequestIn
   });
 }
 
-// A name of a rule: "pods" (without its subresources), "pods/log", all of a resource with /*, a subresource of all with */, or "*".
+// A name of a rule: "pods" (without its subresources), "pods/log", a resource and all below it with /*, a subresource of all with */, or "*".
 function fitsName(pattern: string, { resource, subresource }: RequestInfo): boolean {
   if (pattern === '*' || pattern === (subresource === '' ? resource : `${resource}/${subresource}`)) return true;
-  if (subresource === '') return false;
-  return pattern === `*/${subresource}` || pattern === `${resource}/*`;
+  return pattern === `${resource}/*` || (subresource !== '' && pattern === `*/${subresource}`);
 }
 
 function fitsUrl(url: string, path: string): boolean {

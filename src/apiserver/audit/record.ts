@@ -1,4 +1,5 @@
 // What is known of one request for the audit (audit.k8s.io/v1 Event), and its events, one for each stage.
+import type { TLSSocket } from 'node:tls';
 import { stringifyJson } from '../../api/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { inSlices } from '../../lib/turns.ts';
@@ -15,6 +16,8 @@ export interface RecordOptions {
   readonly response: Response;
   readonly user: UserInfo | undefined;
   readonly as?: UserInfo | undefined;
+  /** It was not taken: there is nothing to tell of it but the refusal. */
+  readonly isUnauthenticated?: true;
   readonly wanted: Wanted;
   readonly now: () => number;
   readonly offer: (event: AuditEvent) => void;
@@ -53,7 +56,14 @@ export class AuditRecord {
     this.#options = options;
     this.#receivedMs = options.now();
     this.#name = options.info.name;
-    this.#tell('RequestReceived');
+    if (!options.isUnauthenticated) this.#tell('RequestReceived');
+  }
+
+  /** As upstream tells it: when the refusal begins to be answered, and by which means somebody tried to be known. */
+  unauthenticated(code: number): void {
+    this.#over = true;
+    const { exchange } = this.#options.response;
+    this.#tell('ResponseStarted', { metadata: {}, message: attempts(exchange), code });
   }
 
   /** The first value of a key counts. */
@@ -210,6 +220,15 @@ export class AuditRecord {
     this.annotate(key, decision.allowed ? 'allow' : 'forbid');
     this.annotate('authorization.k8s.io/reason', decision.reason);
   }
+}
+
+function attempts(exchange: Exchange): string {
+  const [scheme = '', ...more] = (exchange.header('authorization') ?? '').trim().split(' ');
+  const tried = ['basic', 'bearer'].filter((one) => more.length > 0 && scheme.toLowerCase() === one);
+  const { getPeerCertificate } = exchange.socket as Partial<TLSSocket>;
+  const certificate = getPeerCertificate?.call(exchange.socket as TLSSocket);
+  if (certificate && Object.keys(certificate).length > 0) tried.push('x509');
+  return `Authentication failed, ${tried.length > 0 ? `attempted: ${tried.join(', ')}` : 'no credentials provided'}`;
 }
 
 function joined(

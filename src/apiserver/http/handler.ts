@@ -146,14 +146,13 @@ export class Handler {
       });
   }
 
-  /** Tells the audit that the request is over; of who could not be known, for the first time. */
+  /** Tells the audit that the request is over; of who could not be known, that and no more. */
   #told({ info, response }: Received, error?: unknown): void {
     const { auditor } = this.#options;
     if (!auditor) return;
-    if (error !== undefined) response.audit ??= auditor.begin(info, response, { user: undefined });
+    if (!response.isAuthenticated) auditor.unauthenticated(info, response);
     // A watch that has begun is over when its client, or the server, ends it.
-    if (response.audit?.streams && error === undefined) return;
-    response.audit?.complete(response.code, error);
+    else if (!response.audit?.streams || error !== undefined) response.audit?.complete(response.code, error);
   }
 
   #count({ info, response, startMs }: Received): void {
@@ -252,6 +251,7 @@ export class Handler {
   /** Who acts: the user, or whom they speak for. From here on the audit knows. */
   #acting({ info, response }: Received, user: UserInfo, credentials: ExchangeCredentials): UserInfo {
     const { authorizer, auditor } = this.#options;
+    response.isAuthenticated = true;
     try {
       const acting = impersonate(user, credentials, authorizer);
       if (auditor) response.audit = auditor.begin(info, response, { user, as: acting === user ? undefined : acting });

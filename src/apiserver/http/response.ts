@@ -27,6 +27,8 @@ export class Response {
   code = 0;
   /** What is told of the request; absent: nothing is. */
   audit: AuditRecord | undefined;
+  /** It is known who asks. */
+  isAuthenticated = false;
   /** It may take as long as its client likes. */
   isLongRunning = false;
   /** The FlowSchema and PriorityLevelConfiguration that the request fell under. */
