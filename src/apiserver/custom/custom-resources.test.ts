@@ -236,6 +236,14 @@ describe('values', () => {
 
   test('a strategic merge patch needs a type that custom resources do not have', async () => {
     const answer = await ask('PATCH', `${path}/g`, {}, { 'content-type': 'application/strategic-merge-patch+json' });
+    // Nor is it said that they take one: kubectl would send it.
+    const taken = ['application/json-patch+json', 'application/merge-patch+json', 'application/apply-patch+yaml'];
+    const { paths } = (await ask('GET', `/openapi/v3/apis/${path.split('/')[2]}/${path.split('/')[3]}`)).json;
+    const items: readonly { readonly patch?: { readonly requestBody?: { readonly content: object } } }[] =
+      Object.values(paths);
+    const said = items.flatMap(({ patch }) => (patch?.requestBody ? [Object.keys(patch.requestBody.content)] : []));
+    assert.ok(said.length > 0);
+    for (const one of said) assert.deepEqual(one, taken);
     assert.equal(answer.status, 415);
   });
 });

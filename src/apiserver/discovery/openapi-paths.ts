@@ -31,12 +31,15 @@ const ACTIONS: { readonly [verb: string]: readonly [action: string, id: string] 
   deletecollection: ['deletecollection', 'deleteCollection'],
 };
 const CONNECT_KINDS = /^(Pod|Service|Node)\w*Options$/;
+const STRATEGIC_PATCH = 'application/strategic-merge-patch+json';
 const PATCHES = [
   'application/json-patch+json',
   'application/merge-patch+json',
-  'application/strategic-merge-patch+json',
+  STRATEGIC_PATCH,
   'application/apply-patch+yaml',
 ];
+/** A strategic merge needs the merge keys of a built-in type: kubectl makes one of whatever is said to take it. */
+const CUSTOM_PATCHES = PATCHES.filter((one) => one !== STRATEGIC_PATCH);
 const MEDIA = ['application/json', 'application/yaml'];
 
 export interface PathsAndSchemas {
@@ -152,7 +155,7 @@ class Operations {
 
   #body(verb: string, type: string | undefined, parameters: Schema[]): Schema {
     if (type === undefined) return { parameters };
-    const media = verb === 'patch' ? PATCHES : ['*/*'];
+    const media = verb !== 'patch' ? ['*/*'] : this.#row.custom ? CUSTOM_PATCHES : PATCHES;
     const schema = this.#set.ref(type);
     if (this.#dialect.version === 2) {
       const body = { name: 'body', in: 'body', required: !verb.startsWith('delete'), schema };
