@@ -84,6 +84,38 @@ test('compaction removes from disk what nobody can ask for', async (t) => {
   await records.close();
 });
 
+test('the compacted revision is on disk with the batch in which it moved, and stays', async (t) => {
+  const { path } = place(t);
+  const record = (revision: number) => ({ key: '/a', revision, value: Buffer.from('x'), expiresAtMs: undefined });
+  const batches = [
+    { records: [record(1), record(2)], remove: [], compacted: 0 },
+    { records: [record(3)], remove: [], compacted: 2 },
+    { records: [record(4)], remove: [1], compacted: 2 },
+    { records: [], remove: [2], compacted: 3 },
+    { records: [], remove: [], compacted: 3 },
+    { records: [], remove: [3], compacted: 4 },
+  ];
+  let head = 0;
+  for (const batch of batches) {
+    const log = openLmdbRecords(path);
+    await log.append(batch);
+    // Nothing new: neither a write nor a wait for one.
+    await log.append({ records: [], remove: [], compacted: batch.compacted });
+    await log.close();
+    const again = openLmdbRecords(path);
+    assert.equal(again.compacted, batch.compacted);
+    head = Math.max(head, ...batch.records.map((r) => r.revision));
+    assert.equal([...again.scan(0)].at(-1)?.revision, head);
+    await again.close();
+  }
+  const log = openLmdbRecords(path);
+  for (const compacted of [4, 5, 6]) await log.append({ records: [record(compacted + 1)], remove: [], compacted });
+  await log.close();
+  const last = openLmdbRecords(path);
+  assert.equal(last.compacted, 6);
+  await last.close();
+});
+
 test('times to live hold over a restart', async (t) => {
   const { open } = place(t);
   const clock = new FakeClock();

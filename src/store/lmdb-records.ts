@@ -87,6 +87,8 @@ class Records implements LmdbRecords {
   readonly #root: RootDatabase<Buffer, number>;
   readonly #records: Database<Buffer, number>;
   readonly #meta: Database<string, string>;
+  /** The compacted revision that is on disk for certain. */
+  #written: Revision;
 
   constructor(path: string, root: RootDatabase<Buffer, number>, isMade: boolean) {
     this.#path = path;
@@ -100,6 +102,7 @@ class Records implements LmdbRecords {
     else root.transactionSync(() => this.#begin(0));
     if (!isMade) markAsMade(path);
     this.compacted = this.#readCompacted();
+    this.#written = this.compacted;
   }
 
   #begin(compacted: Revision): void {
@@ -172,11 +175,15 @@ class Records implements LmdbRecords {
   }
 
   async append({ records, remove, compacted }: RecordBatch): Promise<void> {
+    // With the first batch after it moved: what it allows to be removed comes with that or later.
+    const isMoved = compacted > this.#written;
+    if (!isMoved && records.length === 0 && remove.length === 0) return;
     await this.#commit(() => {
       for (const record of records) this.#records.put(record.revision, encodeRecord(record));
       for (const revision of remove) this.#records.remove(revision);
-      this.#meta.put('compacted', withChecksum(compacted));
+      if (isMoved) this.#meta.put('compacted', withChecksum(compacted));
     });
+    if (isMoved) this.#written = compacted;
   }
 
   async probe(): Promise<void> {
