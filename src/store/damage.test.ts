@@ -26,6 +26,20 @@ async function contents(store: Store): Promise<unknown> {
   return { revision, items: items.map((item) => `${item.key}@${item.revision} ${item.value}`) };
 }
 
+/** Where entries of trees say what they are: their lengths, flags and keys, and the checksums of records. */
+function entriesOf(image: Buffer): number[] {
+  const places: number[] = [];
+  for (let page = 2; image.length / PAGE > page; page++) {
+    const start = page * PAGE + 24;
+    if (image.readUInt16LE(start - 6) !== 2) continue;
+    for (let i = 0; image.readUInt16LE(start - 4) / 2 > i; i++) {
+      const node = start + image.readUInt16LE(start + 2 * i);
+      for (let byte = 0; 8 + image.readUInt16LE(node + 6) + 7 > byte; byte++) places.push(node + byte);
+    }
+  }
+  return places;
+}
+
 describe('a data file that is not what was written is refused, never opened wrong', () => {
   const root = mkdtempSync(join(tmpdir(), 'tsukube-damage-'));
   let places = 0;
@@ -97,6 +111,7 @@ describe('a data file that is not what was written is refused, never opened wron
       { weight: 1, arbitrary: fc.nat(2 * PAGE - 1).map((i) => ((i % PAGE) % 170) + Math.floor(i / PAGE) * PAGE) },
       { weight: 3, arbitrary: fc.nat(image.length - 1) },
       { weight: 2, arbitrary: fc.nat(image.length / PAGE - 1).chain((page) => fc.nat(80).map((i) => page * PAGE + i)) },
+      { weight: 3, arbitrary: fc.constantFrom(...entriesOf(image)) },
     );
     const flip = fc.asyncProperty(at, fc.nat(7), async (offset, bit) => {
       const bytes = Buffer.from(image);
