@@ -206,5 +206,11 @@ describe('kubectl apply --server-side', () => {
     assert.match(stderr, /conflict with "one": \.spec\.steps\[name="a"\]\.image/);
     const unknown = await attempt(SERVER_SIDE, plan({ nonsense: 1 }));
     assert.match(unknown.stderr, /\.spec\.nonsense: field not declared in schema/);
+    // Client-side too: kubectl reads in the OpenAPI document which patches are taken, and merges.
+    const named = (name: string, image: string): string =>
+      plan({ steps: [{ name: 'a', image }] }).replace('"p"', JSON.stringify(name));
+    const apply = ['apply', '--cache-dir', join(directory, 'cache'), '-f', '-'];
+    assert.equal(await kubectl(apply, named('q', '1')), 'plan.example.com/q created');
+    assert.equal(await kubectl(apply, named('q', '2')), 'plan.example.com/q configured');
   });
 });
