@@ -2,7 +2,7 @@
 
 import type { Resource, Tables } from '../../api/tables.ts';
 import type { Environment } from '../../lib/environment.ts';
-import { forbidden, StatusError } from '../../machinery/status.ts';
+import { badRequest, forbidden, StatusError } from '../../machinery/status.ts';
 import type { Auditor } from '../audit/auditor.ts';
 import { type Authenticator, impersonate } from '../auth/authenticate.ts';
 import type { Attributes, Authorizer, ResourceApi, UserInfo } from '../contract.ts';
@@ -292,7 +292,7 @@ export class Handler {
     const request = { info, target, response, ctx };
     if (connector) {
       const { query } = response.exchange;
-      const parameters = (await this.#options.mayConnect?.(ctx, target, query)) ?? query;
+      const parameters = (await this.#options.mayConnect?.(ctx, target, query, pathOf(info))) ?? query;
       await connector({ ...request, parameters });
     } else if (response.exchange.upgrade) throw methodNotAllowed();
     else await this.#resources.handle(request);
@@ -313,6 +313,16 @@ const MAX_AUDIT_ID = 64;
 function givenAuditId(exchange: Exchange): string | undefined {
   const given = exchange.header('audit-id');
   return given !== undefined && given !== '' && given.length <= MAX_AUDIT_ID ? given : undefined;
+}
+
+/** What follows the subresource, as it is meant. */
+function pathOf({ path, rest }: RequestInfo): string {
+  if (rest === '') return path.endsWith('/') ? '/' : '';
+  try {
+    return `/${decodeURIComponent(rest)}`;
+  } catch {
+    throw badRequest(`invalid URL escape in ${JSON.stringify(rest)}`);
+  }
 }
 
 /** A log that is not followed ends by itself. */

@@ -173,6 +173,27 @@ describe('to kubelets, pods and services', () => {
     assert.equal(none.status, 503);
   });
 
+  test('a policy sees the path that is asked for, and may send the request to another', async () => {
+    const group = '/apis/admissionregistration.k8s.io/v1';
+    const matchConstraints = {
+      resourceRules: [{ operations: ['CONNECT'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods/proxy'] }],
+    };
+    const { port } = upstream.address() as AddressInfo;
+    const proxied = (path: string) => http2('GET', `/api/v1/namespaces/default/pods/p:${port}/proxy${path}`);
+    const jsonPatch = { expression: "[JSONPatch{op: 'replace', path: '/path', value: '/taken elsewhere?x'}]" };
+    const matchConditions = [{ name: 'c', expression: "object.path == '/from here/x'" }];
+    const mutations = [{ patchType: 'JSONPatch', jsonPatch }];
+    const spec = { matchConstraints, matchConditions, mutations, reinvocationPolicy: 'Never', failurePolicy: 'Fail' };
+    const made = await http2('POST', `${group}/mutatingadmissionpolicies`, { body: { metadata: { name: 'p' }, spec } });
+    assert.equal(made.status, 201, made.text);
+    const bound = { metadata: { name: 'p' }, spec: { policyName: 'p' } };
+    await http2('POST', `${group}/mutatingadmissionpolicybindings`, { body: bound });
+    await until('the policy is asked', async () => (await proxied('/from%20here/x')).text.includes('elsewhere'));
+    assert.equal((await proxied('/from%20here/x?a=b')).text, 'GET /taken%20elsewhere%3Fx?a=b https');
+    assert.equal((await proxied('/other%20x?path=/from%20here/x')).text, 'GET /other%20x?path=/from%20here/x https');
+    await http2('DELETE', `${group}/mutatingadmissionpolicybindings/p`);
+  });
+
   test('a service is reached through a ready endpoint', async () => {
     const { port } = upstream.address() as AddressInfo;
     const service = { metadata: { name: 's' }, spec: { ports: [{ name: 'web', port: 80 }] } };

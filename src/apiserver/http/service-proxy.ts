@@ -77,10 +77,11 @@ export function proxyConnectors(options: ServiceProxyOptions): Map<string, Conne
 
 function proxy(locate: Locate): Connector {
   return async (request) => {
-    const { info, response } = request;
+    const { info, response, parameters } = request;
     const { exchange } = response;
     const prefix = proxyPrefix(info.path);
-    const rest = exchange.path.slice(prefix.length);
+    const isChanged = parameters !== exchange.query;
+    const rest = isChanged ? encodedPath(parameters.get('path') ?? '') : exchange.path.slice(prefix.length);
     const search = exchange.rawQuery === '' ? '' : `?${exchange.rawQuery}`;
     // Relative links of the answer only work below a slash.
     if (rest === '' && (exchange.method === 'GET' || exchange.method === 'HEAD') && !exchange.upgrade) {
@@ -96,6 +97,11 @@ function proxy(locate: Locate): Connector {
     const { headers, body } = withLinks(answer, withoutCors(returnedHeaders(answer)), from, exchange.method !== 'HEAD');
     await relay(answer, response, headers, body);
   };
+}
+
+function encodedPath(path: string): string {
+  const encoded = path.split('/').map(encodeURIComponent).join('/');
+  return encoded === '' || encoded.startsWith('/') ? encoded : `/${encoded}`;
 }
 
 /** An agent's kind must be the request's. */

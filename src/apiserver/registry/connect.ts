@@ -9,16 +9,23 @@ import type { RequestContext, Target } from '../contract.ts';
 import type { Core } from './context.ts';
 
 /**
- * `parameters` say what is asked of the connection. Resolves with what admission made of them when the caller may connect;
+ * `parameters` say what is asked of the connection; `path` is what follows the subresource: to admission the options' path,
+ * whatever the parameters say. Resolves with what admission made of them when the caller may connect;
  * throws a StatusError otherwise.
  */
-export type Connect = (ctx: RequestContext, target: Target, parameters: URLSearchParams) => Promise<URLSearchParams>;
+export type Connect = (
+  ctx: RequestContext,
+  target: Target,
+  parameters: URLSearchParams,
+  path?: string,
+) => Promise<URLSearchParams>;
 
 export async function connect(
   core: Core,
   ctx: RequestContext,
   target: Target,
   parameters: URLSearchParams,
+  path = '',
 ): Promise<URLSearchParams> {
   const { resource, subresource = '' } = target;
   const sub = resource.subresources.get(subresource);
@@ -26,7 +33,7 @@ export async function connect(
   if (!sub?.kind.endsWith('Options')) return parameters;
   const admission = { operation: 'CONNECT' as const, target, row: resource, old: undefined, dryRun: false };
   const type = optionsType(resource, sub);
-  const asked = { kind: sub.kind, apiVersion: apiVersionOf(sub), ...membersOf(core, type, parameters) };
+  const asked = { kind: sub.kind, apiVersion: apiVersionOf(sub), ...membersOf(core, type, withPath(parameters, path)) };
   const { object } = decode<KubeObject>(core.tables, type, asked, { fieldValidation: 'Ignore' });
   const before = cloneJson(object);
   await admit(core, ctx, { ...admission, connect: object as KubeObject }, object);
@@ -42,6 +49,13 @@ function parametersOf(core: Core, type: string, options: object): URLSearchParam
     for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one));
   }
   return parameters;
+}
+
+function withPath(parameters: URLSearchParams, path: string): URLSearchParams {
+  const all = new URLSearchParams(parameters);
+  all.delete('path');
+  if (path !== '') all.set('path', path);
+  return all;
 }
 
 /** Parameters as members of the options' type. */

@@ -299,6 +299,31 @@ describe('patch', () => {
   });
 });
 
+test('the path of a proxied request is that of the request, whatever its parameters say', async () => {
+  const seen: unknown[] = [];
+  const looks: AdmissionPlugin = {
+    name: 'Looks',
+    operations: ['CONNECT'],
+    resources: ['pods/proxy', 'pods/exec'],
+    admit: (_world, _request, object) => void seen.push((object as unknown as { path?: string }).path),
+  };
+  const registry = await testRegistry({ admission: [looks] });
+  try {
+    const asked = new URLSearchParams('path=/harmless&x=1');
+    for (const [subresource, path] of [
+      ['proxy', '/admin/x'],
+      ['proxy', ''],
+      ['exec', '/admin'],
+    ] as const) {
+      const target = { ...registry.target('pods', 'default', 'p'), subresource };
+      assert.equal(await (registry.api as Registry).connect(registry.ctx(), target, asked, path), asked);
+    }
+    assert.deepEqual(seen, ['/admin/x', undefined, undefined]);
+  } finally {
+    await registry.close();
+  }
+});
+
 test('the parameters of a connection are what admission left of them', async () => {
   const changes: AdmissionPlugin = {
     name: 'Changes',
