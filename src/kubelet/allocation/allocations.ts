@@ -63,8 +63,8 @@ export class Allocations {
     // What is set aside anew while it is being written is written too.
     while (this.#unsaved.delete(uid)) {
       try {
-        await mkdir(dirname(path), { recursive: true, mode: 0o750 });
         const text = JSON.stringify(this.#byUid.get(uid));
+        await mkdir(dirname(path), { recursive: true, mode: 0o750 });
         await writeFile(`${path}.new`, text, { mode: 0o600, flush: true });
         await rename(`${path}.new`, path);
       } catch (error) {
