@@ -217,6 +217,17 @@ test('a resolver that does not listen is passed over, and asked last from then o
   );
 });
 
+test('a resolver that cannot be reached from here is passed over, and ends nobody', async () => {
+  // To the broadcast address no socket may be connected: as without a route the system refuses at once.
+  const unreachable = { address: '255.255.255.255', port: 53 };
+  const port = await start([unreachable, resolver.upstream]);
+  assert.equal((await ask(port, 'example.org')).rcode, 'NOERROR');
+  abort.abort();
+  await running;
+  abort = new AbortController();
+  assert.equal((await ask(await start([unreachable]), 'example.org')).rcode, 'SERVFAIL');
+});
+
 test('with nobody to ask the answer is a failure, not that there is no such name', async () => {
   assert.equal((await ask(await start([]), 'example.org')).rcode, 'SERVFAIL');
 });

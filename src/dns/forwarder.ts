@@ -128,16 +128,26 @@ interface Attempt {
 
 function overUdp(sent: Buffer, upstream: Upstream, isReply: (reply: Buffer) => boolean): Attempt {
   const socket = createSocket(isIPv6(upstream.address) ? 'udp6' : 'udp4');
+  let open = true;
   const reply = new Promise<Buffer>((resolve, reject) => {
     socket.on('error', reject);
     socket.on('message', (message) => {
       if (isReply(message)) resolve(message);
     });
+    // Without a route it is this callback that is told, not the event; the types do not know that.
+    const connected = (error?: Error): void => {
+      if (error) reject(error);
+      else if (open) socket.send(sent, (failure) => failure && reject(failure));
+    };
     // A connected socket takes packets of this resolver only, and hears when nobody listens there.
-    socket.connect(upstream.port, upstream.address, () => socket.send(sent, (error) => error && reject(error)));
+    socket.connect(upstream.port, upstream.address, connected);
   });
   reply.catch(() => undefined);
-  return { reply, close: () => socket.close() };
+  const close = (): void => {
+    open = false;
+    socket.close();
+  };
+  return { reply, close };
 }
 
 function overTcp(sent: Buffer, upstream: Upstream, isReply: (reply: Buffer) => boolean): Attempt {
