@@ -37,6 +37,11 @@ const MARK = 'made';
 
 /** A disk with no more room than this counts as full when a write fails. */
 const FULL_BYTES = 1 << 20;
+/** What a commit writes besides its records, copied pages and the list of free ones: so much room there must be. */
+const COMMIT_BYTES = 1 << 18;
+/** With more room than this it is looked at before every LOOK_EVERY-th commit, otherwise before each. */
+const AMPLE_BYTES = 1 << 30;
+const LOOK_EVERY = 16;
 
 /** Environments that this process has open: LMDB's own locks tell processes apart, not openers within one. */
 const opened = new Set<string>();
@@ -89,6 +94,8 @@ class Records implements LmdbRecords {
   readonly #meta: Database<string, string>;
   /** The compacted revision that is on disk for certain. */
   #written: Revision;
+  /** Commits until the disk's room is looked at. */
+  #unlooked = 0;
 
   constructor(path: string, root: RootDatabase<Buffer, number>, isMade: boolean) {
     this.#path = path;
@@ -178,16 +185,20 @@ class Records implements LmdbRecords {
     // With the first batch after it moved: what it allows to be removed comes with that or later.
     const isMoved = compacted > this.#written;
     if (!isMoved && records.length === 0 && remove.length === 0) return;
-    await this.#commit(() => {
-      for (const record of records) this.#records.put(record.revision, encodeRecord(record));
-      for (const revision of remove) this.#records.remove(revision);
-      if (isMoved) this.#meta.put('compacted', withChecksum(compacted));
-    });
+    const encoded = records.map((record) => [record.revision, encodeRecord(record)] as const);
+    await this.#commit(
+      encoded.reduce((sum, [, bytes]) => sum + bytes.length, 0),
+      () => {
+        for (const [revision, bytes] of encoded) this.#records.put(revision, bytes);
+        for (const revision of remove) this.#records.remove(revision);
+        if (isMoved) this.#meta.put('compacted', withChecksum(compacted));
+      },
+    );
     if (isMoved) this.#written = compacted;
   }
 
   async probe(): Promise<void> {
-    await this.#commit(() => {
+    await this.#commit(0, () => {
       this.#meta.put('format', withChecksum(FORMAT_VERSION));
     });
   }
@@ -197,7 +208,9 @@ class Records implements LmdbRecords {
     await this.#root.close();
   }
 
-  async #commit(action: () => void): Promise<void> {
+  /** Writes what has so many bytes. */
+  async #commit(bytes: number, action: () => void): Promise<void> {
+    this.#refuseWithoutRoom(bytes);
     try {
       await this.#root.batch(action);
     } catch (error) {
@@ -210,6 +223,19 @@ class Records implements LmdbRecords {
       }
       throw this.#explained(error);
     }
+  }
+
+  /**
+   * LMDB is not to find out by itself that a disk is full: it describes the write that failed in too small a buffer, which may end
+   * the process (lmdb 3.5.6, mdb_page_flush).
+   */
+  #refuseWithoutRoom(bytes: number): void {
+    this.#unlooked--;
+    if (this.#unlooked > 0) return;
+    const { bavail, bsize } = statfsSync(this.#path);
+    const room = bavail * bsize;
+    this.#unlooked = room > AMPLE_BYTES ? LOOK_EVERY : 0;
+    if (2 * bytes + COMMIT_BYTES > room) throw new Error('no space left on device');
   }
 
   /** LMDB calls it an I/O error when a disk takes only a part of a write because it is full. */
