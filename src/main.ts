@@ -7,6 +7,7 @@ import type { Host } from './cluster/host.ts';
 import { InvariantError } from './lib/assert.ts';
 import { LOG_LEVELS, type LogLevel } from './lib/log.ts';
 import { plant } from './lib/planted.ts';
+import { keepYoung } from './platform/engine.ts';
 import { realEnvironment } from './platform/environment.ts';
 
 const stop = new AbortController();
@@ -43,6 +44,7 @@ const host: Host = {
 
 // A promise that somebody forgot must not take a cluster down; a broken invariant does. A command that a person typed ends.
 if (['server', 'agent'].includes(process.argv[2] ?? '')) {
+  keepYoung();
   process.on('unhandledRejection', (error) => {
     if (error instanceof InvariantError) throw error;
     host.env.log.error('a rejection that nobody handled', error);
