@@ -121,6 +121,8 @@ export interface ResourceCache {
 export interface CacheSet {
   /** The cache of a resource, by the store prefix its rows share; begins empty at the current revision when new (custom resources). */
   for(resource: Resource): ResourceCache;
+  /** Lets go of the cache of a resource that is no more, unless objects of it are left; its watches end. */
+  forget(resource: Resource): void;
   /** True when all caches show the store's linearizable present for certain, so that nothing has to be waited for. */
   readonly fresh: boolean;
   /** Waits until all caches show at least the store's linearizable present; returns that revision. */

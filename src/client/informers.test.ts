@@ -87,6 +87,22 @@ describe('informers', () => {
     );
   });
 
+  it('lets go of a custom resource with its last user, who may still start it again', async () => {
+    const things = { group: 'example.com', version: 'v1', resource: 'things', namespaced: true };
+    const informer = cluster.informers.dynamic(things);
+    assert.equal(cluster.informers.dynamic(things), informer);
+    const stop = new AbortController();
+    const synced = cluster.informers.start(stop.signal, [informer]);
+    stop.abort();
+    await assert.rejects(synced);
+    assert.notEqual(cluster.informers.dynamic(things), informer);
+    const again = new AbortController();
+    const begun = cluster.informers.start(again.signal, [informer]);
+    again.abort(new Error('begun'));
+    await assert.rejects(begun, /begun/, 'it was started: nobody waits for what nobody runs');
+    assert.equal(cluster.informers.for('configmaps'), cluster.informers.for('configmaps'));
+  });
+
   it('starts only what is asked for', async () => {
     const one = cluster.informers.for('configmaps');
     const other = cluster.informers.for('secrets');

@@ -25,6 +25,8 @@ class SharedInformers implements Informers {
   readonly #options: InformersOptions;
   /** By resource and what is kept of it. */
   readonly #known = new Map<string, SharedInformer>();
+  /** Also those that are let go of, as long as somebody has them. */
+  readonly #of = new WeakMap<object, SharedInformer>();
 
   constructor(options: InformersOptions) {
     this.#options = options;
@@ -46,8 +48,8 @@ class SharedInformers implements Informers {
   }
 
   async start(signal: AbortSignal, only?: readonly object[]): Promise<void> {
-    const informers = [...this.#known.values()].filter((one) => !only || only.includes(one.index));
-    await Promise.all(informers.map((one) => one.hold(signal)));
+    const informers = only ? only.map((index) => this.#of.get(index)) : [...this.#known.values()];
+    await Promise.all(informers.map((one) => one?.hold(signal)));
   }
 
   #informer(resource: ResourceCoordinates, selected: Selected = {}): ObjectIndex {
@@ -55,10 +57,17 @@ class SharedInformers implements Informers {
     const key = [coordinatesKey(resource), ...(metadataOnly ? ['metadata'] : []), fieldSelector].join(' ').trimEnd();
     let informer = this.#known.get(key);
     if (!informer) {
-      informer = new SharedInformer(this.#options, resource, selected);
+      informer = new SharedInformer(this.#options, resource, selected, () => this.#letGo(key, resource));
       this.#known.set(key, informer);
+      this.#of.set(informer.index, informer);
     }
     return informer.index;
+  }
+
+  /** Custom resources come and go: nobody may ask for this one again. */
+  #letGo(key: string, { group, version, resource }: ResourceCoordinates): void {
+    const row = this.#options.tables.resource(group, version, resource);
+    if (row === undefined || row.custom) this.#known.delete(key);
   }
 }
 
@@ -73,7 +82,16 @@ class SharedInformer {
   #running: AbortController | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor({ client, env, backoff }: InformersOptions, resource: ResourceCoordinates, selected: Selected) {
+  readonly #unused: () => void;
+
+  /** `unused` is called when the last hold has ended. */
+  constructor(
+    { client, env, backoff }: InformersOptions,
+    resource: ResourceCoordinates,
+    selected: Selected,
+    unused: () => void,
+  ) {
+    this.#unused = unused;
     const log = env.log.child('informer', { resource: coordinatesKey(resource) });
     this.index = new ObjectIndex(log);
     this.#listWatch = new ListWatch({
@@ -109,5 +127,6 @@ class SharedInformer {
     this.#running?.abort();
     this.#running = undefined;
     this.index.reset();
+    this.#unused();
   }
 }

@@ -273,6 +273,31 @@ test('custom resources: objects that were there before their resource was known'
   assert.throws(() => caches.for({ ...thing, etcdPrefix: undefined }), /not stored/);
 });
 
+test('the cache of a resource that is no more is let go of, unless objects are left; its watches end', async (t) => {
+  const { caches, store } = await start(t);
+  const w = new Writer(store);
+  const thing: Resource = { ...pods, group: 'example.com', resource: 'things', etcdPrefix: 'example.com/things' };
+  const before = caches.for(thing);
+  await w.put('/registry/example.com/things/a/x');
+  await caches.consistent(never);
+  caches.forget(thing);
+  assert.equal(caches.for(thing), before, 'an object is left');
+  const seen = watch(before);
+  await w.remove('/registry/example.com/things/a/x');
+  await caches.consistent(never);
+  await settle();
+  caches.forget(thing);
+  assert.ok(seen.ended instanceof TooOldError);
+  // Made again it is another one, which knows what comes from now on.
+  const after = caches.for(thing);
+  assert.notEqual(after, before);
+  const again = watch(after, {}, after.revision);
+  await w.put('/registry/example.com/things/a/y');
+  await settle();
+  assert.equal(names(after), 'y');
+  assert.equal(again.lines.length, 1);
+});
+
 test('keys outside the registry, and values that are no objects, disturb nothing', async (t) => {
   const { caches, store } = await start(t);
   const w = new Writer(store);

@@ -129,6 +129,14 @@ export class StoreCaches implements CacheSet {
     return this.#cacheOf(prefix);
   }
 
+  forget({ etcdPrefix: prefix }: Resource): void {
+    const cache = prefix === undefined ? undefined : this.#caches.get(prefix);
+    if (prefix === undefined || cache === undefined || cache.size > 0) return;
+    this.#caches.delete(prefix);
+    this.#resources.delete(prefix);
+    cache.endWatches();
+  }
+
   get fresh(): boolean {
     const { present } = this.#store;
     return present !== undefined && this.#progress.revision >= present;

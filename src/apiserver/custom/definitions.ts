@@ -119,7 +119,10 @@ class Definitions {
   }
 
   #drop(name: string): void {
-    for (const row of this.#served.get(name)?.rows ?? []) this.#remove(row);
+    const rows = this.#served.get(name)?.rows ?? [];
+    for (const row of rows) this.#remove(row);
+    // It may have been made again meanwhile, and have objects again.
+    if (!this.#find(name)) for (const { resource } of rows) this.#options.caches.forget(resource);
     if (this.#served.delete(name)) this.#options.changed?.();
     // Names that it had may be free for another.
     for (const item of this.#options.caches.for(this.#row).list({}).items) this.#take(item);
