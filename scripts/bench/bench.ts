@@ -1,5 +1,6 @@
 // npm run bench: what the control plane costs, beside upstream's when its binaries are given. Prints; asserts nothing.
 import { type ChildProcess, fork } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -141,8 +142,13 @@ async function idle(contestant: Contestant): Promise<Idle[]> {
   });
 }
 
+/** Upstream's components that are elected end when they cannot renew their leases in time: what is gone is told, and left out. */
 function memoryOf({ contestant }: (typeof running)[number], what: 'peak' | 'own'): Measured['peakMiB'] {
-  return [...contestant.processes].map(([name, pid]) => [name, memoryMiB(pid)[what]]);
+  return [...contestant.processes].flatMap(([name, pid]): Measured['peakMiB'] => {
+    if (existsSync(`/proc/${pid}`)) return [[name, memoryMiB(pid)[what]]];
+    say(`${contestant.name}: ${name} has ended`);
+    return [];
+  });
 }
 
 async function measureOnce(of: (typeof running)[number], operation: Operation): Promise<void> {
