@@ -288,6 +288,7 @@ test('the cache of a resource that is no more is let go of, unless objects are l
   await settle();
   caches.forget(thing);
   assert.ok(seen.ended instanceof TooOldError);
+  assert.throws(() => watch(before), TooOldError, 'who found it before waits for nothing');
   // Made again it is another one, which knows what comes from now on.
   const after = caches.for(thing);
   assert.notEqual(after, before);

@@ -134,7 +134,7 @@ export class StoreCaches implements CacheSet {
     if (prefix === undefined || cache === undefined || cache.size > 0) return;
     this.#caches.delete(prefix);
     this.#resources.delete(prefix);
-    cache.endWatches();
+    cache.retire();
   }
 
   get fresh(): boolean {

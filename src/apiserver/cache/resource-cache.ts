@@ -37,6 +37,7 @@ export class StoredResourceCache implements ResourceCache {
   #sorted = new SortedEntries<Entry>();
   /** How many objects at most have come since all were parsed. */
   #unseen = 0;
+  #retired = false;
 
   constructor(prefix: string, progress: Progress, fieldsOf: (object: KubeObject) => Fields, log: Log) {
     this.#root = `${REGISTRY_ROOT}${prefix}/`;
@@ -112,6 +113,8 @@ export class StoredResourceCache implements ResourceCache {
   }
 
   watch(options: WatcherOptions): void {
+    // Whoever found the cache before it was let go of would wait here for changes that come to another one.
+    if (this.#retired) throw new TooOldError(this.#history.floor);
     this.#watchers.add(options);
   }
 
@@ -165,6 +168,12 @@ export class StoredResourceCache implements ResourceCache {
     this.#entries = new Map();
     this.#sorted = new SortedEntries();
     this.#history.reset(revision);
+  }
+
+  /** Nothing comes here any more: watches end, and none begins. */
+  retire(): void {
+    this.#retired = true;
+    this.endWatches();
   }
 
   endWatches(): void {
